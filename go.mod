@@ -1,0 +1,3 @@
+module github.com/dunlin-quic/dunlin
+
+go 1.26
