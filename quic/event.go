@@ -1,0 +1,70 @@
+package quic
+
+// EventKind says what an [Event] tells.
+type EventKind uint8
+
+// What the application can hear from a connection. See each kind for the fields of Event that it sets.
+const (
+	// EventNone is the kind of the zero Event: there is none.
+	EventNone EventKind = iota
+	// EventEstablished: the TLS handshake is complete; Conn.ConnectionState is final. Once.
+	EventEstablished
+	// EventConfirmed: the handshake is confirmed (RFC 9001, Section 4.1.2). Once.
+	EventConfirmed
+	// EventStreamOpened: the peer opened Stream. Told before any other event about it, in order of stream IDs.
+	EventStreamOpened
+	// EventStreamReadable: TryRead on Stream would not return ErrWouldBlock: data, the end, or an error. Told again
+	// only after TryRead has returned ErrWouldBlock.
+	EventStreamReadable
+	// EventStreamWritable: after TryWrite accepted less than all, Stream has room again, or its write half failed.
+	// Also told, once, when the peer sends STOP_SENDING.
+	EventStreamWritable
+	// EventStreamClosed: both halves of Stream are done and everything sent is acknowledged (or the stream was
+	// reset). No further event names it; its methods return errors. Drop references to it.
+	EventStreamClosed
+	// EventStreamsAvailable: after OpenStream returned ErrStreamLimit, the peer allows more streams of direction Dir.
+	EventStreamsAvailable
+	// EventDatagramReceived: Conn.TryReceiveDatagram has at least one datagram.
+	EventDatagramReceived
+	// EventPathChanged: the connection now uses another path, see Conn.Path.
+	EventPathChanged
+	// EventClosed: the connection ended; Err says why. Last of all, once.
+	EventClosed
+)
+
+// Event tells the application something about its connection.
+type Event struct {
+	Kind   EventKind
+	Stream *Stream
+	Dir    Dir
+	Err    error
+}
+
+// EndpointEventKind says what an [EndpointEvent] tells.
+type EndpointEventKind uint8
+
+// What the owner of the routing table hears from a connection.
+const (
+	// EndpointNone is the kind of the zero EndpointEvent: there is none.
+	EndpointNone EndpointEventKind = iota
+	// EndpointCIDIssued: route packets for CID to this connection.
+	EndpointCIDIssued
+	// EndpointCIDRetired: stop doing so.
+	EndpointCIDRetired
+	// EndpointResetTokenAdded: a datagram from Remote that ends in Token is a stateless reset of this connection.
+	EndpointResetTokenAdded
+	// EndpointResetTokenRemoved: no longer so.
+	EndpointResetTokenRemoved
+	// EndpointDrained: nothing is owed to the peer any more; forget the connection and its IDs.
+	EndpointDrained
+)
+
+// StatelessResetToken is RFC 9000, Section 10.3's token.
+type StatelessResetToken [16]byte
+
+// EndpointEvent tells the owner of the routing table what to route to a connection.
+type EndpointEvent struct {
+	Kind  EndpointEventKind
+	CID   ConnectionID
+	Token StatelessResetToken
+}

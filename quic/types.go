@@ -1,0 +1,106 @@
+package quic
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// ConnectionID is a QUIC connection ID of 0 to 20 bytes. It is comparable and holds no pointers.
+type ConnectionID = wire.ConnectionID
+
+// Version is a QUIC version number.
+type Version = wire.Version
+
+// Version1 is QUIC version 1 (RFC 9000).
+const Version1 = wire.Version1
+
+// Side says which end of a connection this is.
+type Side uint8
+
+// The two sides of a connection.
+const (
+	Client Side = iota
+	Server
+)
+
+// Peer returns the other side.
+func (s Side) Peer() Side { return s ^ 1 }
+
+func (s Side) String() string {
+	if s == Client {
+		return "client"
+	}
+	return "server"
+}
+
+// Path is the pair of addresses that datagrams travel between (RFC 9000, Section 9). IPv4 addresses are unmapped.
+type Path struct {
+	Local, Remote netip.AddrPort
+}
+
+// ECN is the Explicit Congestion Notification mark of an IP packet (RFC 3168, Section 5).
+type ECN uint8
+
+// The ECN codepoints as they stand in the IP header.
+const (
+	NotECT ECN = 0
+	ECT1   ECN = 1
+	ECT0   ECN = 2
+	CE     ECN = 3
+)
+
+// Inbound is what one read from a socket gave: one datagram, or several of one size from one sender that the
+// kernel coalesced (GRO).
+type Inbound struct {
+	Path     Path
+	ECN      ECN
+	Received time.Time // when the socket had it; zero means now
+	Data     []byte    // borrowed: decrypted in place, not kept after Receive returns
+	// SegmentSize is the size of every datagram in Data but the last, which may be shorter. 0 means one datagram.
+	SegmentSize int
+}
+
+// Transmit describes what [Conn.PollTransmit] wrote: datagrams for one path with one ECN mark.
+type Transmit struct {
+	Path Path
+	ECN  ECN
+	Len  int // bytes of the caller's buffer that are filled
+	// SegmentSize is the size of every datagram but the last, which may be shorter.
+	SegmentSize int
+	ReleaseAt   time.Time // set only when the config asks for transmit times; zero means now
+}
+
+// Dir is the direction of a stream (RFC 9000, Section 2.1).
+type Dir uint8
+
+// The directions of streams.
+const (
+	Bidi Dir = iota
+	Uni
+)
+
+func (d Dir) String() string {
+	if d == Bidi {
+		return "bidirectional"
+	}
+	return "unidirectional"
+}
+
+// StreamID identifies a stream within a connection (RFC 9000, Section 2.1).
+type StreamID uint64
+
+// NewStreamID returns the ID of the n-th stream, counting from 0, that initiator opens in direction d.
+func NewStreamID(initiator Side, d Dir, n uint64) StreamID {
+	return StreamID(n<<2 | uint64(d)<<1 | uint64(initiator))
+}
+
+// Initiator returns the side that opens the stream.
+func (id StreamID) Initiator() Side { return Side(id & 1) }
+
+// Dir returns the stream's direction.
+func (id StreamID) Dir() Dir { return Dir(id >> 1 & 1) }
+
+// Index returns how many streams of the same kind come before this one.
+func (id StreamID) Index() uint64 { return uint64(id >> 2) }
