@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+)
+
+func init() { httpPeers["net-http-h2"] = netHTTP{} }
+
+// netHTTP is HTTP/2 over TLS 1.3 over TCP, as the standard library has it.
+type netHTTP struct{}
+
+func (netHTTP) serve(cert tls.Certificate, h http.Handler) (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	go s.ServeTLS(l, "", "")
+	return l.Addr().String(), nil
+}
+
+func (netHTTP) transport(cfg *tls.Config) closableTransport {
+	return h2Transport{&http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true, DisableCompression: true}}
+}
+
+type h2Transport struct{ *http.Transport }
+
+func (t h2Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(r)
+	if err == nil && resp.ProtoMajor != 2 {
+		return nil, errors.New("bench: not HTTP/2 but " + resp.Proto)
+	}
+	return resp, err
+}
+
+func (t h2Transport) Close() error {
+	t.CloseIdleConnections()
+	return nil
+}
+
+func init() { rawPeers["tls-tcp"] = tlsTCP{} }
+
+// tlsTCP is TLS 1.3 over TCP: a connection is a stream.
+type tlsTCP struct{}
+
+func (tlsTCP) serve(cert tls.Certificate, handle func(rawStream)) (string, error) {
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+	if err != nil {
+		return "", err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				handle(tlsStream{c.(*tls.Conn)})
+				c.Close()
+			}()
+		}
+	}()
+	return l.Addr().String(), nil
+}
+
+func (tlsTCP) dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, error) {
+	d := tls.Dialer{Config: cfg}
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &tlsConn{c: c.(*tls.Conn)}, nil
+}
+
+type tlsConn struct {
+	c      *tls.Conn
+	opened bool
+}
+
+func (c *tlsConn) open(context.Context) (rawStream, error) {
+	if c.opened {
+		return nil, errors.New("bench: TLS over TCP has one stream per connection")
+	}
+	c.opened = true
+	return tlsStream{c.c}, nil
+}
+
+func (c *tlsConn) Close() error { return c.c.Close() }
+
+type tlsStream struct{ *tls.Conn }
+
+func (s tlsStream) Close() error { return s.CloseWrite() }

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A work is one thing to measure: what clients do and in which unit it counts.
+type work struct {
+	name string
+	unit string // what one unit is: "GiB" or "request" or "handshake"
+	kind string // "http" or "raw"
+	// run does the work against addr for a peer and returns the number of units done and the latencies of requests, if
+	// they count. It makes its connections in prepare and leaves them out of the measurement.
+	run func(c *clientEnv) (units float64, err error)
+	// quick and full are the sizes: bytes, or seconds.
+	quick, full float64
+}
+
+// clientEnv is what a client process gives a work.
+type clientEnv struct {
+	peer, addr string
+	tls        *tls.Config
+	size       float64
+	lat        *histogram
+	// start is called once connections stand: measuring begins.
+	start func()
+}
+
+const gib = 1 << 30
+
+var works = []work{
+	{"get", "GiB", "http", httpBulk(http.MethodGet), gib / 4, gib},
+	{"put", "GiB", "http", httpBulk(http.MethodPut), gib / 4, gib},
+	{"small-1x100", "request", "http", httpSmall(1, 100), 2, 5},
+	{"small-10x10", "request", "http", httpSmall(10, 10), 2, 5},
+	{"small-100x1", "request", "http", httpSmall(100, 1), 2, 5},
+	{"small-1x1", "request", "http", httpSmall(1, 1), 2, 5},
+	{"handshake-http", "handshake", "http", httpHandshake, 2, 5},
+	{"raw-down", "GiB", "raw", rawBulk('d'), gib / 4, gib},
+	{"raw-up", "GiB", "raw", rawBulk('u'), gib / 4, gib},
+	{"handshake-raw", "handshake", "raw", rawHandshake, 2, 5},
+}
+
+func findWork(name string) (work, bool) {
+	for _, w := range works {
+		if w.name == name {
+			return w, true
+		}
+	}
+	return work{}, false
+}
+
+// chunk is the size of the reads and writes of bulk transfers.
+const chunk = 64 << 10
+
+var zeros [chunk]byte
+
+// handler is the HTTP server's: GET /N answers N bytes, PUT takes all it gets.
+func handler(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, chunk))
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, n)
+		return
+	}
+	n, err := strconv.ParseInt(r.URL.Path[1:], 10, 64)
+	if err != nil || n < 0 {
+		http.Error(w, "the path is a number of bytes", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	w.Header().Set("Content-Type", "application/octet-stream")
+	for n > 0 {
+		m := min(n, chunk)
+		if _, err := w.Write(zeros[:m]); err != nil {
+			return
+		}
+		n -= m
+	}
+}
+
+func get(t http.RoundTripper, addr string, n int64, buf []byte) error {
+	req, err := http.NewRequest(http.MethodGet, "https://"+addr+"/"+strconv.FormatInt(n, 10), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	m, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{resp.Body}, buf)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != 200 || m != n {
+		return fmt.Errorf("status %d, %d bytes instead of %d", resp.StatusCode, m, n)
+	}
+	return nil
+}
+
+func put(t http.RoundTripper, addr string, n int64) error {
+	body := &countedZeros{left: n}
+	req, err := http.NewRequest(http.MethodPut, "https://"+addr+"/", body)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = n
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if string(answer) != strconv.FormatInt(n, 10) {
+		return fmt.Errorf("status %d: the server says %q for %d bytes", resp.StatusCode, answer, n)
+	}
+	return nil
+}
+
+type countedZeros struct{ left int64 }
+
+func (z *countedZeros) Read(p []byte) (int, error) {
+	if z.left == 0 {
+		return 0, io.EOF
+	}
+	n := min(int64(len(p)), z.left)
+	clear(p[:n])
+	z.left -= n
+	return int(n), nil
+}
+
+func (z *countedZeros) Close() error { return nil }
+
+// httpBulk moves size bytes in one request on a connection that is already warm.
+func httpBulk(method string) func(*clientEnv) (float64, error) {
+	return func(c *clientEnv) (float64, error) {
+		t := httpPeers[c.peer].transport(c.tls)
+		defer t.Close()
+		buf := make([]byte, chunk)
+		if err := get(t, c.addr, 128, buf); err != nil {
+			return 0, err
+		}
+		c.start()
+		n := int64(c.size)
+		var err error
+		if method == http.MethodGet {
+			err = get(t, c.addr, n, buf)
+		} else {
+			err = put(t, c.addr, n)
+		}
+		return c.size / gib, err
+	}
+}
+
+// smallAnswer is the size of the body of a small request, in bytes.
+const smallAnswer = 128
+
+// httpSmall keeps streams requests in flight on each of conns connections, for size seconds.
+func httpSmall(conns, streams int) func(*clientEnv) (float64, error) {
+	return func(c *clientEnv) (float64, error) {
+		ts := make([]closableTransport, conns)
+		for i := range ts {
+			ts[i] = httpPeers[c.peer].transport(c.tls)
+			defer ts[i].Close()
+			if err := get(ts[i], c.addr, smallAnswer, make([]byte, 512)); err != nil {
+				return 0, err
+			}
+		}
+		c.start()
+		end := time.Now().Add(time.Duration(c.size * float64(time.Second)))
+		return parallel(conns*streams, func(i int) (int, error) {
+			t, buf, n := ts[i%conns], make([]byte, 512), 0
+			for time.Now().Before(end) {
+				began := time.Now()
+				if err := get(t, c.addr, smallAnswer, buf); err != nil {
+					return n, err
+				}
+				c.lat.add(time.Since(began))
+				n++
+			}
+			return n, nil
+		})
+	}
+}
+
+// handshakesAtOnce is how many handshakes a client has under way.
+const handshakesAtOnce = 16
+
+// httpHandshake makes connections of one request each, for size seconds.
+func httpHandshake(c *clientEnv) (float64, error) {
+	return handshakes(c, func() error {
+		t := httpPeers[c.peer].transport(c.tls)
+		defer t.Close()
+		return get(t, c.addr, smallAnswer, make([]byte, 512))
+	})
+}
+
+// rawHandshake makes connections with one stream each, for size seconds.
+func rawHandshake(c *clientEnv) (float64, error) {
+	return handshakes(c, func() error {
+		conn, err := rawPeers[c.peer].dial(context.Background(), c.addr, c.tls)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		return rawGet(conn, 'd', smallAnswer, make([]byte, 512))
+	})
+}
+
+func handshakes(c *clientEnv, one func() error) (float64, error) {
+	if err := one(); err != nil {
+		return 0, err
+	}
+	c.start()
+	end := time.Now().Add(time.Duration(c.size * float64(time.Second)))
+	return parallel(handshakesAtOnce, func(int) (int, error) {
+		n := 0
+		for time.Now().Before(end) {
+			began := time.Now()
+			if err := one(); err != nil {
+				return n, err
+			}
+			c.lat.add(time.Since(began))
+			n++
+		}
+		return n, nil
+	})
+}
+
+// parallel runs f in n goroutines and sums up what they did.
+func parallel(n int, f func(i int) (int, error)) (float64, error) {
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	var first atomic.Pointer[error]
+	for i := range n {
+		wg.Go(func() {
+			m, err := f(i)
+			done.Add(int64(m))
+			if err != nil {
+				first.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := first.Load(); err != nil {
+		return 0, *err
+	}
+	return float64(done.Load()), nil
+}
+
+// A raw stream begins with nine bytes from the client: 'd' or 'u', and how many bytes follow down or up. The server
+// answers an upload with one byte when it has all.
+
+// rawHandler is the raw server's.
+func rawHandler(s rawStream) {
+	defer s.Close()
+	var head [9]byte
+	if _, err := io.ReadFull(s, head[:]); err != nil {
+		return
+	}
+	n := int64(binary.BigEndian.Uint64(head[1:]))
+	if head[0] == 'u' {
+		if m, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{s}, make([]byte, chunk)); err != nil || m != n {
+			return
+		}
+		s.Write([]byte{1})
+		return
+	}
+	if _, err := writeZeros(s, n); err != nil {
+		return
+	}
+}
+
+func writeZeros(w io.Writer, n int64) (int64, error) {
+	for left := n; left > 0; {
+		m := min(left, chunk)
+		if _, err := w.Write(zeros[:m]); err != nil {
+			return n - left, err
+		}
+		left -= m
+	}
+	return n, nil
+}
+
+func rawGet(conn rawConn, dir byte, n int64, buf []byte) error {
+	s, err := conn.open(context.Background())
+	if err != nil {
+		return err
+	}
+	head := binary.BigEndian.AppendUint64([]byte{dir}, uint64(n))
+	if _, err := s.Write(head); err != nil {
+		return err
+	}
+	want := n
+	if dir == 'u' {
+		want = 1
+		if _, err := writeZeros(s, n); err != nil {
+			return err
+		}
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	m, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{s}, buf)
+	if err != nil {
+		return err
+	}
+	if m != want {
+		return fmt.Errorf("%d bytes instead of %d", m, want)
+	}
+	return nil
+}
+
+func rawBulk(dir byte) func(*clientEnv) (float64, error) {
+	return func(c *clientEnv) (float64, error) {
+		conn, err := rawPeers[c.peer].dial(context.Background(), c.addr, c.tls)
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close()
+		c.start()
+		return c.size / gib, rawGet(conn, dir, int64(c.size), make([]byte, chunk))
+	}
+}
