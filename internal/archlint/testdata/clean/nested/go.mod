@@ -1,0 +1,3 @@
+module example.com/flock/nested
+
+go 1.26

@@ -1,0 +1,3 @@
+package h3
+
+import _ "example.com/flock/engine" // want "h3 may not import engine: "

@@ -1,0 +1,5 @@
+package quic
+
+import "os"
+
+var _ = os.Args
