@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// EndpointConfig configures an [Endpoint]. The zero value is the default for every field and a negative number means none.
+type EndpointConfig struct {
+	// ConnectionIDs makes the connection IDs of all connections of the endpoint, which routes by them; it replaces the
+	// field of the same name in quic.Config. Default: 8 random bytes.
+	ConnectionIDs quic.ConnectionIDGenerator
+	// StatelessResetKey replaces the field of the same name in quic.Config. Default: random.
+	StatelessResetKey *[32]byte
+
+	// MaxHandshakes bounds the server handshakes in progress; further attempts are dropped. From half of it on
+	// quic.RetryUnderLoad makes clients prove their address. Default 1,000.
+	MaxHandshakes int
+	// MaxConnections bounds the connections that clients make to this endpoint; further ones are refused with
+	// CONNECTION_REFUSED. Default none.
+	MaxConnections int
+
+	// MailboxBytes bounds the memory that packets may take up while they wait for one connection, EndpointMailboxBytes for
+	// all of them. Defaults 4 MiB and 64 MiB.
+	MailboxBytes, EndpointMailboxBytes int
+
+	// Logger hears of the life of connections. Default: none.
+	Logger *slog.Logger
+}
+
+// ListenConfig configures a [Listener].
+type ListenConfig struct {
+	// QUIC configures the connections; QUIC.TLS with a certificate is required.
+	QUIC *quic.Config
+	// NewApplication is required.
+	NewApplication NewApplicationFunc
+	// Retry says when clients must prove their address first.
+	Retry quic.RetryPolicy
+	// CloseError is what Shutdown and Close tell the peers. Default: the transport's NO_ERROR.
+	CloseError *quic.ApplicationError
+	// Endpoint and Socket configure what the function Listen creates; they are not for Endpoint.Listen.
+	Endpoint EndpointConfig
+	Socket   udp.Config
+}
+
+// DialConfig configures one [Connection].
+type DialConfig struct {
+	// QUIC configures the connection. QUIC.TLS is required; the function Dial sets its ServerName if that is empty.
+	QUIC *quic.Config
+	// NewApplication is required.
+	NewApplication NewApplicationFunc
+	// CloseError is what Shutdown and Close of the endpoint tell the peer. Default: the transport's NO_ERROR.
+	CloseError *quic.ApplicationError
+	// AttemptDelay is how long the function Dial waits for one address of a name before it tries the next beside it
+	// (RFC 8305, Section 5). Default 250 ms.
+	AttemptDelay time.Duration
+}

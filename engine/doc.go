@@ -1,0 +1,2 @@
+// Package engine runs QUIC connections on UDP sockets.
+package engine

@@ -1,0 +1,128 @@
+// Package udp is one UDP socket made fast. It knows nothing of QUIC.
+//
+// Most of what a datagram costs is the system call that carries it, so a [Socket] moves many per call where the
+// system can: a send takes equally long segments in one buffer (GSO), and one read may bring as many (GRO). Besides the
+// payload it carries what a transport protocol wants to know: both addresses of every datagram, the ECN mark of its IP
+// header, how many datagrams the system threw away, and which destinations answered with an ICMP error. Datagrams are sent
+// with the don't-fragment bit, so that their size can be probed.
+//
+// [Listen] opens a socket and [Wrap] adopts one that the caller has. On Linux both use the system's fast path; elsewhere,
+// or for a net.PacketConn of another kind, a portable path that behaves the same but for speed and for what
+// [Capabilities] says it lacks. Neither path allocates memory for a datagram.
+package udp
+
+import (
+	"net/netip"
+	"time"
+)
+
+// ECN is the Explicit Congestion Notification mark of an IP header (RFC 3168, Section 5).
+type ECN uint8
+
+// MaxDatagram is the largest UDP payload over IPv4, in bytes: what a read buffer must hold to never truncate, and the bound
+// of the sum of the segments of one send.
+const MaxDatagram = 65507
+
+// Socket is one UDP socket. ReadBatch has one caller at a time; the other methods are safe from any goroutine.
+// IPv4 addresses are never mapped into IPv6 ones, whatever the socket's family.
+type Socket interface {
+	// ReadBatch waits for datagrams and fills msgs from the start; it returns how many it filled, at least 1 if the
+	// error is nil. Datagrams that wait already come in one batch; it does not wait for msgs to be full.
+	// Only a socket that is closed or beyond use returns an error; it matches net.ErrClosed after Close.
+	ReadBatch(msgs []Message) (int, error)
+
+	// Send sends d. It waits when the socket's send buffer is full, as briefly as the link takes to make room.
+	// A datagram that the network can't take is dropped and counted (see Stats), for any link may drop any datagram; that
+	// includes one too large for it. An error means that nothing can be sent there at all: the socket is closed
+	// (net.ErrClosed) or has no route to the destination.
+	Send(d Datagrams) error
+
+	// LocalAddr returns the address that the socket is bound to.
+	LocalAddr() netip.AddrPort
+
+	// Capabilities returns what the socket can do now. GSO may turn false after a device refused it.
+	Capabilities() Capabilities
+
+	// Stats returns the counters.
+	Stats() Stats
+
+	// Close closes the socket; a ReadBatch that waits returns.
+	Close() error
+}
+
+// Message is what one read gave: a datagram, or several of one size from one sender.
+type Message struct {
+	// Buf is the caller's, 64 KiB long, or coalesced datagrams may be truncated.
+	Buf []byte
+	// N is how many bytes of Buf are filled.
+	N int
+	// SegmentSize is the size of every datagram in Buf but the last, which may be shorter. 0 means one datagram.
+	SegmentSize int
+	// Local is where it was sent to, Remote where it came from.
+	Local, Remote netip.AddrPort
+	// ECN is the mark of the (first) datagram.
+	ECN ECN
+	// Received is when the system had it, if Config.Timestamps asks for that; otherwise when it was read.
+	Received time.Time
+	// Err is nil for what was received. Otherwise the message is an ICMP error (a *os.SyscallError around a
+	// syscall.Errno, such as ECONNREFUSED) that a datagram to Remote brought about, and Buf[:N] is the start of
+	// that datagram's payload as the error quoted it. See Config.Errors.
+	Err error
+}
+
+// Datagrams is one send: one datagram, or several for one destination.
+type Datagrams struct {
+	Buf []byte
+	// SegmentSize is the size of every datagram in Buf but the last, which may be shorter. 0 means one datagram.
+	SegmentSize int
+	// Local is the source address; the zero Addr leaves it to the system. A socket bound to one address, or without
+	// Capabilities.PacketInfo, ignores it.
+	Local  netip.Addr
+	Remote netip.AddrPort
+	ECN    ECN
+}
+
+// Config configures a socket. The zero value is the default for every field.
+type Config struct {
+	// ReceiveBuffer and SendBuffer are the sizes of the system's buffers in bytes. Default 8 MiB and 2 MiB, or as much as the
+	// system permits.
+	ReceiveBuffer, SendBuffer int
+	// Errors delivers ICMP errors as messages. For sockets that dial: they learn at once that a port is closed.
+	Errors bool
+	// Timestamps makes Message.Received the system's time of arrival, at a small cost per datagram.
+	Timestamps bool
+	// ReusePort lets several sockets be bound to one address; the system spreads senders over them.
+	ReusePort bool
+	// BlockingReads makes ReadBatch wait in the system, on a thread of its own, rather than through Go's network
+	// poller: shorter delays for the price of a thread.
+	BlockingReads bool
+	// Portable turns off what is particular to one system.
+	Portable bool
+}
+
+// Capabilities says what a socket can do.
+type Capabilities struct {
+	GSO          bool // several segments per send in one system call
+	GRO          bool // several segments per read
+	ECN          bool // marks are sent and received
+	PacketInfo   bool // Message.Local is exact on a socket bound to all addresses, and Datagrams.Local is honoured
+	DontFragment bool // datagrams are never fragmented on the way
+	Errors       bool // ICMP errors are delivered
+	DropCounter  bool // Stats.ReceiveDrops counts
+}
+
+// Stats counts what a socket has done.
+type Stats struct {
+	Reads, Sends      uint64 // system calls that moved data
+	DatagramsReceived uint64
+	DatagramsSent     uint64
+	ReceiveDrops      uint64 // thrown away by the system because the receive buffer was full
+	Truncated         uint64 // received but longer than Message.Buf, and dropped
+	ReadErrors        uint64 // reads that failed and were tried again
+	SendTooLarge      uint64 // datagrams that the interface or path can't carry
+	SendDrops         uint64 // datagrams dropped for another passing cause
+	SendWaits         uint64 // sends that had to wait for room in the send buffer
+	SendRetries       uint64 // sends tried again because they got the error of an earlier datagram
+	GSOFallbacks      uint64 // batches sent one by one because GSO failed
+	ICMPErrors        uint64 // received, delivered or not
+}
