@@ -88,7 +88,7 @@ var rooms = []room{
 	{
 		name:     "command",
 		packages: []string{"cmd/..."},
-		may:      []string{"over QUIC", "http3", "h3driver", "quicnet", "engine", "quic", "udp", core, leaves},
+		may:      []string{"over QUIC", "http3", "h3driver", "quicnet", "h3", "engine", "quic", "udp", core, leaves},
 		netHTTP:  true,
 		anything: true,
 		why:      "commands stand on what people use, nobody imports them, and only tests use simulated or impaired networks",

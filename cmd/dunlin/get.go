@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dunlin-quic/dunlin/http3"
+)
+
+// getOptions are the flags of get.
+type getOptions struct {
+	outputs     []string
+	remoteName  bool
+	include     bool
+	verbose     bool
+	headers     []string
+	method      string
+	data        []string
+	upload      string
+	insecure    bool
+	cacert      string
+	resolve     []string
+	connectTime time.Duration
+	stats       bool
+	silent      bool
+}
+
+func newGetCommand(std streams) *cobra.Command {
+	var opts getOptions
+	cmd := &cobra.Command{
+		Use:   "get URL...",
+		Short: "Fetch over HTTP/3",
+		Long: `get fetches URLs over HTTP/3, as curl does: the response's body goes to standard output or to files.
+Several URLs are fetched at the same time, over one connection per server; what goes to standard output
+keeps their order. Redirects are not followed and a status like 404 is an answer, not a failure.
+
+SSLKEYLOGFILE names a file for TLS secrets.
+
+` + statusHelp,
+		Example: `  dunlin get https://cloudflare-quic.com/
+  dunlin get --stats -O https://localhost:4433/large.iso --cacert ~/.config/dunlin/cert.pem
+  dunlin get -d '{"name": "dunlin"}' -H 'Content-Type: application/json' https://localhost:4433/birds
+  dunlin get --resolve example.org:443:127.0.0.1 -k -v https://example.org/`,
+		Args:              misuse(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return get(cmd.Context(), &opts, args, std)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&opts.outputs, "output", "o", nil, "write the body to `FILE` (- is standard output); the second -o is for the second URL, and so on")
+	flags.BoolVarP(&opts.remoteName, "remote-name", "O", false, "write each body to a file here that is named as the last part of its URL's path")
+	flags.BoolVarP(&opts.include, "include", "i", false, "put the response's header section before the body")
+	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show the connection and both header sections on standard error")
+	flags.StringArrayVarP(&opts.headers, "header", "H", nil, "send the header `'NAME: VALUE'`; 'NAME:' leaves one out that is sent by default")
+	flags.StringVarP(&opts.method, "request", "X", "", "request `METHOD` (default GET, POST with -d, PUT with -T)")
+	flags.StringArrayVarP(&opts.data, "data", "d", nil, "send `DATA`, or the bytes of a file as @FILE or of standard input as @-; several are joined by &")
+	flags.StringVarP(&opts.upload, "upload-file", "T", "", "send `FILE` (- is standard input) as the body; a URL that ends in / gets its name")
+	flags.BoolVarP(&opts.insecure, "insecure", "k", false, "go on when the server's certificate does not verify")
+	flags.StringVar(&opts.cacert, "cacert", "", "trust the authorities in the PEM `FILE` and no others")
+	flags.StringArrayVar(&opts.resolve, "resolve", nil, "use an address for a server's name: `HOST:PORT:ADDRESS`")
+	flags.DurationVar(&opts.connectTime, "connect-timeout", 10*time.Second, "how long connecting may take, name resolution included")
+	flags.BoolVar(&opts.stats, "stats", false, "print handshake time, time to first byte, rate, RTT and losses on standard error")
+	flags.BoolVarP(&opts.silent, "silent", "s", false, "show no progress bar")
+	cmd.MarkFlagsMutuallyExclusive("output", "remote-name")
+	cmd.MarkFlagsMutuallyExclusive("data", "upload-file")
+	cmd.MarkFlagsMutuallyExclusive("cacert", "insecure")
+	_ = cmd.MarkFlagFilename("cacert", "pem", "crt")
+	_ = cmd.MarkFlagFilename("upload-file")
+	_ = cmd.MarkFlagFilename("output")
+	return cmd
+}
+
+// get fetches all URLs at once and reports each failure in one line.
+func get(ctx context.Context, opts *getOptions, args []string, std streams) error {
+	misused := func(err error) error { return &usageError{command: "dunlin get", err: err} }
+	urls, err := opts.parseURLs(args)
+	if err != nil {
+		return misused(err)
+	}
+	body, err := opts.body(std.in)
+	if err != nil {
+		return err
+	}
+	header, err := parseHeaders(opts.headers)
+	if err != nil {
+		return misused(err)
+	}
+	pins, err := parseResolve(opts.resolve)
+	if err != nil {
+		return misused(err)
+	}
+	config, closeKeyLog, err := opts.tlsConfig()
+	if err != nil {
+		return err
+	}
+	defer closeKeyLog()
+	terminal := isTerminal(std.err)
+	transport := &http3.Transport{
+		TLSClientConfig:    config,
+		DialTimeout:        opts.connectTime,
+		DisableCompression: true,
+	}
+	if len(pins) > 0 {
+		transport.Resolve = pins.resolve
+	}
+	defer transport.Close()
+
+	std.err = &lockedWriter{w: std.err} // transfers write to it side by side
+	bar := newProgress(std, opts, terminal)
+	defer bar.stop()
+	// Each transfer may write to standard output when the one before it is done. One that must wait stops reading, and
+	// flow control stops its server.
+	turn := make(chan struct{})
+	close(turn)
+	transfers := make([]*transfer, len(urls))
+	var running sync.WaitGroup
+	for i, u := range urls {
+		done := make(chan struct{})
+		transfers[i] = &transfer{
+			opts: opts, transport: transport, url: u, header: header, body: body, bar: bar, out: std.out, err: std.err,
+			outputFile: opts.outputFile(i, u), turn: turn,
+		}
+		running.Go(func() {
+			defer close(done)
+			transfers[i].run(ctx)
+		})
+		turn = done
+	}
+	running.Wait()
+	bar.stop()
+	status := 0
+	for _, t := range transfers {
+		if t.failure != nil {
+			fmt.Fprintf(std.err, "dunlin: %s: %s\n", t.url.Redacted(), t.failure.text)
+			if status == 0 {
+				status = t.failure.status
+			}
+		}
+		if opts.stats {
+			t.printStats(std.err)
+		}
+	}
+	if status != 0 {
+		return &exitError{status}
+	}
+	return nil
+}
+
+// parseURLs reads the URLs, whose scheme may be left out.
+func (o *getOptions) parseURLs(args []string) ([]*url.URL, error) {
+	if len(o.outputs) > len(args) {
+		return nil, errors.New("more -o than URLs")
+	}
+	var urls []*url.URL
+	for _, arg := range args {
+		if !strings.Contains(arg, "://") {
+			arg = "https://" + arg
+		}
+		u, err := url.Parse(arg)
+		switch {
+		case err != nil:
+			return nil, err
+		case u.Scheme != "https":
+			return nil, fmt.Errorf("%s: HTTP/3 needs an https URL", u.Redacted())
+		case u.Hostname() == "":
+			return nil, fmt.Errorf("%s: no host in the URL", u.Redacted())
+		}
+		u.Fragment = ""
+		if o.upload != "" && o.upload != "-" && (u.Path == "" || strings.HasSuffix(u.Path, "/")) {
+			u = u.JoinPath(path.Base(o.upload))
+		}
+		if o.remoteName && remoteName(u) == "" {
+			return nil, fmt.Errorf("%s: -O finds no file name in the URL", u.Redacted())
+		}
+		urls = append(urls, u)
+	}
+	return urls, nil
+}
+
+// outputFile is where the body of the i-th URL goes, "" for standard output.
+func (o *getOptions) outputFile(i int, u *url.URL) string {
+	switch {
+	case o.remoteName:
+		return remoteName(u)
+	case i < len(o.outputs) && o.outputs[i] != "-":
+		return o.outputs[i]
+	}
+	return ""
+}
+
+// remoteName is the last part of a URL's path if it is safe as the name of a file here, else "".
+func remoteName(u *url.URL) string {
+	name := u.Path[strings.LastIndex(u.Path, "/")+1:]
+	if name == "." || name == ".." || strings.ContainsAny(name, "\\:\x00") {
+		return ""
+	}
+	return name
+}
+
+func (o *getOptions) tlsConfig() (config *tls.Config, closeKeyLog func(), err error) {
+	config = &tls.Config{InsecureSkipVerify: o.insecure}
+	if o.cacert != "" {
+		content, err := os.ReadFile(o.cacert)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--cacert: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(content) {
+			return nil, nil, fmt.Errorf("--cacert: no certificate in %s", o.cacert)
+		}
+	}
+	closeKeyLog, err = logKeys(config)
+	return config, closeKeyLog, err
+}
+
+// body returns what is sent with every request, or nil.
+func (o *getOptions) body(stdin io.Reader) (*requestBody, error) {
+	switch {
+	case o.upload == "-":
+		return &requestBody{stream: stdin, size: -1}, nil
+	case o.upload != "":
+		info, err := os.Stat(o.upload)
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			return nil, fmt.Errorf("%s is a folder", o.upload)
+		}
+		b := &requestBody{file: o.upload, size: info.Size()}
+		if !info.Mode().IsRegular() {
+			b.size = -1
+		}
+		return b, nil
+	case o.data != nil:
+		return joinData(o.data, stdin)
+	}
+	return nil, nil
+}
