@@ -2,6 +2,7 @@ package protect
 
 import (
 	"errors"
+	"math"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
@@ -15,31 +16,96 @@ var (
 )
 
 // AppKeys is the protection of 1-RTT packets in both directions, with key updates (RFC 9001, Section 6). The zero value
-// has no keys. It is not safe for concurrent use.
+// has no keys. It is not safe for concurrent use, and must not be copied once it has keys.
 //
-// The owner's duties: give Sent and Acked what they ask for, call DropPrevious three PTO after PreviousSince changed,
-// and call InitiateUpdate when UpdateDue.
-type AppKeys struct{ _ int }
+// Its owner calls Confirmed when the handshake is, Acked for each ACK frame in a 1-RTT packet, InitiateUpdate when
+// UpdateDue says so, and DropPrevious three PTO after Open reported Updated.
+//
+// Two sets of receive keys are held at a time (RFC 9001, Section 6.5): the current one, and either the next one or, for a
+// while after an update, the previous one. So the key phase bit alone selects between them, and whichever it selects,
+// the work is the same: no time taken tells an observer the value of the protected bit (Section 9.5).
+type AppKeys struct {
+	version wire.Version
+	suite   Suite
+
+	sendSecret []byte
+	send       key
+	sendHeader headerKey
+	sendPhase  uint64
+	sealed     uint64 // packets sealed with the present key
+	firstSent  uint64 // the first packet number sealed with it, if sealed > 0
+	acked      bool   // the peer acknowledged one of those packets
+	confirmed  bool
+	limit      uint64 // of sealed
+	softLimit  uint64 // of sealed, for an update
+
+	receiveSecret []byte // of the newest receive key there is
+	current       *key
+	other         *key // the previous key or, if not hasPrevious, the next one; nil before the first packet
+	hasPrevious   bool
+	receiveHeader headerKey
+	receivePhase  uint64
+	firstReceived uint64 // lowest packet number received in the present phase
+	failed        uint64 // packets that failed authentication, all keys together
+	failLimit     uint64
+}
 
 // SetSendSecret installs the first send key. Servers have it before they have the receive key.
-func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error { panic("skeleton") }
+func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
+	if err := checkSuite(v, s); err != nil {
+		return err
+	}
+	k.version, k.suite = v, s
+	k.limit = s.ConfidentialityLimit()
+	k.softLimit = k.limit / 2
+	k.sendSecret = append([]byte(nil), secret...)
+	return errors.Join(k.send.init(v, s, secret), k.sendHeader.init(v, s, secret))
+}
 
 // SetReceiveSecret installs the first receive key.
-func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error { panic("skeleton") }
+func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error {
+	if err := checkSuite(v, s); err != nil {
+		return err
+	}
+	k.version, k.suite = v, s
+	k.failLimit = s.IntegrityLimit()
+	k.receiveSecret = append([]byte(nil), secret...)
+	k.firstReceived = math.MaxUint64
+	k.current = new(key)
+	return errors.Join(k.current.init(v, s, secret), k.receiveHeader.init(v, s, secret))
+}
 
 // CanSend reports whether there is a send key.
-func (k *AppKeys) CanSend() bool { panic("skeleton") }
+func (k *AppKeys) CanSend() bool { return k.send.aead != nil }
 
 // CanReceive reports whether there is a receive key.
-func (k *AppKeys) CanReceive() bool { panic("skeleton") }
+func (k *AppKeys) CanReceive() bool { return k.current != nil }
 
 // KeyPhase returns the key phase bit for the next packet to send.
-func (k *AppKeys) KeyPhase() bool { panic("skeleton") }
+func (k *AppKeys) KeyPhase() bool { return k.sendPhase&1 != 0 }
 
-// Seal protects a packet as [Sealer.Seal] does. The only error is ErrAEADLimit: the key has sealed as many packets as
-// it may, and no update was possible.
+// Updates returns how many key updates there were, by either side.
+func (k *AppKeys) Updates() uint64 { return k.sendPhase }
+
+// Suite returns the cipher suite.
+func (k *AppKeys) Suite() Suite { return k.suite }
+
+// Failed returns how many packets failed authentication.
+func (k *AppKeys) Failed() uint64 { return k.failed }
+
+// Seal protects a packet as [Sealer.Seal] does; its header must bear KeyPhase. The only error is ErrAEADLimit: the key has
+// sealed as many packets as it may, and no update was possible. The connection is then of no use any more.
 func (k *AppKeys) Seal(pkt []byte, pnOffset, pnLen int, pn uint64) ([]byte, error) {
-	panic("skeleton")
+	if k.sealed >= k.limit {
+		return nil, ErrAEADLimit
+	}
+	if k.sealed == 0 {
+		k.firstSent = pn
+	}
+	k.sealed++
+	pkt = k.send.seal(pkt, pnOffset+pnLen, pn)
+	k.sendHeader.protect(pkt, pnOffset, pnLen)
+	return pkt, nil
 }
 
 // Opened is a 1-RTT packet without its protection.
@@ -47,34 +113,150 @@ type Opened struct {
 	PN      uint64
 	PNLen   int
 	Payload []byte
+	// Phase counts the key updates up to the key that protected the packet.
+	Phase uint64
 	// Updated: the packet is the first one under new keys. The owner starts the timer for DropPrevious.
 	Updated bool
 }
 
 // Open removes a packet's protection in place. expected is as in [Opener.Unmask]. ErrOpen means that the packet is to be
 // dropped; ErrKeyUpdate and ErrAEADLimit that the connection is to be closed.
-func (k *AppKeys) Open(pkt []byte, pnOffset int, expected uint64) (Opened, error) { panic("skeleton") }
+func (k *AppKeys) Open(pkt []byte, pnOffset int, expected uint64) (Opened, error) {
+	if k.other == nil {
+		// The first packet of all, or the first one after DropPrevious, which prepared nothing if it failed: whatever
+		// the packet's key phase is, so that the time this takes tells nothing about it.
+		if err := k.prepareNext(); err != nil {
+			return Opened{}, ErrOpen
+		}
+	}
+	truncated, pnLen, ok := k.receiveHeader.unprotect(pkt, pnOffset)
+	if !ok {
+		return Opened{}, ErrOpen
+	}
+	o := Opened{PN: wire.DecodePN(expected, truncated, pnLen), PNLen: pnLen, Phase: k.receivePhase}
+	use := k.current
+	inPhase := wire.KeyPhase(pkt[0]) == (k.receivePhase&1 != 0)
+	if !inPhase {
+		use = k.other
+	}
+	var err error
+	if o.Payload, err = use.open(pkt, pnOffset+pnLen, o.PN); err != nil {
+		if k.failed++; k.failed > k.failLimit {
+			return Opened{}, ErrAEADLimit
+		}
+		return Opened{}, err
+	}
+	switch {
+	case inPhase:
+		k.firstReceived = min(k.firstReceived, o.PN)
+	case k.hasPrevious:
+		// RFC 9001, Section 6.4: older keys after newer ones.
+		if o.PN > k.firstReceived {
+			return Opened{}, ErrKeyUpdate
+		}
+		o.Phase--
+	default:
+		o.Phase++
+		o.Updated = true
+		// RFC 9001, Section 6.4: higher numbers than this one were protected with older keys.
+		if o.PN < expected {
+			return Opened{}, ErrKeyUpdate
+		}
+		if err := k.updated(o.PN); err != nil {
+			return Opened{}, err
+		}
+	}
+	return o, nil
+}
+
+// updated moves on to the next receive keys, which packet pn was protected with.
+func (k *AppKeys) updated(pn uint64) error {
+	// RFC 9001, Section 6.2: the peer may update again only after we acknowledged a packet of the present phase, by a
+	// packet of the same phase. It can't have seen one if none was sent.
+	if k.receivePhase == k.sendPhase && k.receivePhase > 0 && k.sealed == 0 {
+		return ErrKeyUpdate
+	}
+	k.receivePhase++
+	k.firstReceived = pn
+	k.current, k.other = k.other, k.current
+	k.hasPrevious = true
+	if k.sendPhase < k.receivePhase {
+		return k.updateSend()
+	}
+	return nil
+}
+
+// updateSend moves on to the next send key.
+func (k *AppKeys) updateSend() error {
+	next, err := k.suite.expandLabel(k.sendSecret, "quic ku", len(k.sendSecret))
+	if err != nil {
+		return err
+	}
+	if err := k.send.init(k.version, k.suite, next); err != nil {
+		return err
+	}
+	k.sendSecret = next
+	k.sendPhase++
+	k.sealed = 0
+	k.acked = false
+	return nil
+}
+
+// prepareNext makes the next receive key.
+func (k *AppKeys) prepareNext() error {
+	next, err := k.suite.expandLabel(k.receiveSecret, "quic ku", len(k.receiveSecret))
+	if err != nil {
+		return err
+	}
+	n := new(key)
+	if err := n.init(k.version, k.suite, next); err != nil {
+		return err
+	}
+	k.other, k.receiveSecret = n, next
+	return nil
+}
 
 // HasPrevious reports whether receive keys of the phase before are kept, for packets that were reordered.
-func (k *AppKeys) HasPrevious() bool { panic("skeleton") }
+func (k *AppKeys) HasPrevious() bool { return k.hasPrevious }
 
 // DropPrevious drops the receive keys of the phase before, and prepares those of the next one. To be called three PTO
 // after Open reported Updated (RFC 9001, Section 6.5).
-func (k *AppKeys) DropPrevious() { panic("skeleton") }
+func (k *AppKeys) DropPrevious() {
+	if !k.hasPrevious {
+		return
+	}
+	k.hasPrevious = false
+	k.other = nil
+	// On failure, Open tries again.
+	_ = k.prepareNext()
+}
 
-// Acked tells that the peer acknowledged packet pn, in a packet of the key phase that receivedPhase is. Its error is
-// ErrKeyUpdate.
-func (k *AppKeys) Acked(pn uint64) error { panic("skeleton") }
+// Acked tells that an ACK frame in a packet that Open gave as of the given phase acknowledges packets up to number
+// largest. Its error is ErrKeyUpdate.
+func (k *AppKeys) Acked(largest, phase uint64) error {
+	if k.sealed == 0 || largest < k.firstSent {
+		return nil
+	}
+	// RFC 9001, Section 6.2: who has received a packet under new keys must answer with new keys.
+	if phase < k.sendPhase {
+		return ErrKeyUpdate
+	}
+	k.acked = true
+	return nil
+}
 
 // Confirmed tells that the handshake is confirmed: from now on, keys may be updated (RFC 9001, Section 6.1).
-func (k *AppKeys) Confirmed() { panic("skeleton") }
+func (k *AppKeys) Confirmed() { k.confirmed = true }
 
 // InitiateUpdate updates the send keys, and reports whether it did: not before the handshake is confirmed, a packet of
-// the present phase is acknowledged and the previous receive keys are dropped.
-func (k *AppKeys) InitiateUpdate() bool { panic("skeleton") }
+// the present phase is acknowledged and the previous receive keys are dropped (RFC 9001, Sections 6.1 and 6.5).
+func (k *AppKeys) InitiateUpdate() bool {
+	if !k.confirmed || !k.acked || k.hasPrevious || k.sendPhase != k.receivePhase {
+		return false
+	}
+	return k.updateSend() == nil
+}
 
-// UpdateDue reports whether so many packets were sealed with the present key that it should be updated.
-func (k *AppKeys) UpdateDue() bool { panic("skeleton") }
-
-// Updates returns how many key updates there were, by either side.
-func (k *AppKeys) Updates() uint64 { panic("skeleton") }
+// UpdateDue reports whether so many packets were sealed with the present key that it should be updated: half of what it
+// may seal (RFC 9001, Section 6.6).
+func (k *AppKeys) UpdateDue() bool { return k.sealed >= k.softLimit }

@@ -10,53 +10,72 @@ import (
 var ErrOpen = errors.New("protect: packet failed authentication")
 
 // Sealer protects the packets that one side sends at one encryption level. It is not safe for concurrent use.
-type Sealer struct{ _ int }
+type Sealer struct {
+	key    key
+	header headerKey
+	suite  Suite
+}
 
 // NewSealer returns a Sealer for a secret that TLS gave.
-func NewSealer(v wire.Version, s Suite, secret []byte) (*Sealer, error) { panic("skeleton") }
+func NewSealer(v wire.Version, s Suite, secret []byte) (*Sealer, error) {
+	if err := checkSuite(v, s); err != nil {
+		return nil, err
+	}
+	k := &Sealer{suite: s}
+	if err := errors.Join(k.key.init(v, s, secret), k.header.init(v, s, secret)); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
 
 // Seal protects a packet in place: pkt is its header, whose packet number pn takes pnLen bytes at pnOffset, and its
 // payload. pkt must have room for Overhead bytes more, and packet number and payload must be at least 4 bytes long
-// together. It returns the packet as it goes on the wire.
-func (s *Sealer) Seal(pkt []byte, pnOffset, pnLen int, pn uint64) []byte { panic("skeleton") }
+// together, so that there is something to sample (RFC 9001, Section 5.4.2). It returns the packet as it goes on the wire.
+func (s *Sealer) Seal(pkt []byte, pnOffset, pnLen int, pn uint64) []byte {
+	pkt = s.key.seal(pkt, pnOffset+pnLen, pn)
+	s.header.protect(pkt, pnOffset, pnLen)
+	return pkt
+}
 
 // Suite returns the cipher suite.
-func (s *Sealer) Suite() Suite { panic("skeleton") }
+func (s *Sealer) Suite() Suite { return s.suite }
 
 // Opener removes protection from the packets that one side receives at one encryption level. It is not safe for
 // concurrent use.
-type Opener struct{ _ int }
+type Opener struct {
+	key    key
+	header headerKey
+	suite  Suite
+}
 
 // NewOpener returns an Opener for a secret that TLS gave.
-func NewOpener(v wire.Version, s Suite, secret []byte) (*Opener, error) { panic("skeleton") }
+func NewOpener(v wire.Version, s Suite, secret []byte) (*Opener, error) {
+	if err := checkSuite(v, s); err != nil {
+		return nil, err
+	}
+	k := &Opener{suite: s}
+	if err := errors.Join(k.key.init(v, s, secret), k.header.init(v, s, secret)); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
 
 // Unmask removes header protection in place from a packet whose packet number stands at pnOffset. expected is one more
 // than the largest packet number received in the packet number space, 0 if none was. It is false for a packet that is
 // too short to have been protected.
 func (o *Opener) Unmask(pkt []byte, pnOffset int, expected uint64) (pn uint64, pnLen int, ok bool) {
-	panic("skeleton")
+	truncated, pnLen, ok := o.header.unprotect(pkt, pnOffset)
+	if !ok {
+		return 0, 0, false
+	}
+	return wire.DecodePN(expected, truncated, pnLen), pnLen, true
 }
 
 // Open decrypts in place a packet whose header was unmasked, and returns its payload. payloadOffset is pnOffset+pnLen.
 // The only error is ErrOpen.
-func (o *Opener) Open(pkt []byte, payloadOffset int, pn uint64) ([]byte, error) { panic("skeleton") }
+func (o *Opener) Open(pkt []byte, payloadOffset int, pn uint64) ([]byte, error) {
+	return o.key.open(pkt, payloadOffset, pn)
+}
 
 // Suite returns the cipher suite.
-func (o *Opener) Suite() Suite { panic("skeleton") }
-
-// InitialSecrets returns the secrets of the Initial packets that answer to the client's first destination connection
-// ID (RFC 9001, Section 5.2).
-func InitialSecrets(v wire.Version, dcid wire.ConnectionID) (client, server []byte) {
-	panic("skeleton")
-}
-
-// NewInitial returns the protection of Initial packets at the server, or else at the client.
-func NewInitial(v wire.Version, dcid wire.ConnectionID, server bool) (*Sealer, *Opener) {
-	panic("skeleton")
-}
-
-// RetryIntegrityTag returns the tag of a Retry packet, where retry is the packet without the tag and odcid the
-// destination connection ID of the Initial packet that it answers (RFC 9001, Section 5.8).
-func RetryIntegrityTag(v wire.Version, odcid wire.ConnectionID, retry []byte) [wire.RetryTagLen]byte {
-	panic("skeleton")
-}
+func (o *Opener) Suite() Suite { return o.suite }

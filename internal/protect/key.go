@@ -1,0 +1,113 @@
+package protect
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+const (
+	nonceLen  = 12
+	sampleLen = 16
+	// sampleOffset is where the sample for header protection is taken, counted from the packet number's first byte: it is
+	// taken to be 4 bytes long (RFC 9001, Section 5.4.2).
+	sampleOffset = 4
+)
+
+// keyLen returns the length of the suite's keys, 0 for an unknown suite.
+func (s Suite) keyLen() int {
+	switch s {
+	case AES128GCM:
+		return 16
+	case AES256GCM, ChaCha20Poly1305:
+		return 32
+	}
+	return 0
+}
+
+// expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, Section 7.1).
+func (s Suite) expandLabel(secret []byte, label string, n int) ([]byte, error) {
+	const prefix = "tls13 "
+	info := make([]byte, 0, 64)
+	info = binary.BigEndian.AppendUint16(info, uint16(n))
+	info = append(info, byte(len(prefix)+len(label)))
+	info = append(info, prefix...)
+	info = append(info, label...)
+	info = append(info, 0)
+	if s == AES256GCM {
+		return hkdf.Expand(sha512.New384, secret, string(info), n)
+	}
+	return hkdf.Expand(sha256.New, secret, string(info), n)
+}
+
+// key is an AEAD key with its IV. It lives on the heap as part of what holds it, so that the nonce can be handed to the
+// AEAD without an allocation.
+type key struct {
+	aead   cipher.AEAD
+	ivTail uint64 // the last 8 bytes of the IV, which the packet number is added to
+	nonce  [nonceLen]byte
+}
+
+func (k *key) init(v wire.Version, s Suite, secret []byte) error {
+	raw, err := s.expandLabel(secret, "quic key", s.keyLen())
+	if err != nil {
+		return err
+	}
+	iv, err := s.expandLabel(secret, "quic iv", nonceLen)
+	if err != nil {
+		return err
+	}
+	k.nonce = [nonceLen]byte(iv)
+	k.ivTail = binary.BigEndian.Uint64(iv[nonceLen-8:])
+	if s == ChaCha20Poly1305 {
+		k.aead, err = chacha20poly1305.New(raw)
+		return err
+	}
+	block, err := aes.NewCipher(raw)
+	if err != nil {
+		return err
+	}
+	k.aead, err = cipher.NewGCM(block)
+	return err
+}
+
+// nonceFor returns the nonce of a packet (RFC 9001, Section 5.3), valid until the next call.
+func (k *key) nonceFor(pn uint64) []byte {
+	binary.BigEndian.PutUint64(k.nonce[nonceLen-8:], k.ivTail^pn)
+	return k.nonce[:]
+}
+
+// seal encrypts pkt from payloadOffset on in place, and appends the tag.
+func (k *key) seal(pkt []byte, payloadOffset int, pn uint64) []byte {
+	header, payload := pkt[:payloadOffset], pkt[payloadOffset:]
+	sealed := k.aead.Seal(payload[:0], k.nonceFor(pn), payload, header)
+	return pkt[:payloadOffset+len(sealed)]
+}
+
+// open decrypts pkt from payloadOffset on in place.
+func (k *key) open(pkt []byte, payloadOffset int, pn uint64) ([]byte, error) {
+	header, payload := pkt[:payloadOffset], pkt[payloadOffset:]
+	plain, err := k.aead.Open(payload[:0], k.nonceFor(pn), payload, header)
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plain, nil
+}
+
+func checkSuite(v wire.Version, s Suite) error {
+	if !v.Known() {
+		return fmt.Errorf("protect: unknown QUIC version %v", v)
+	}
+	if s.keyLen() == 0 {
+		return fmt.Errorf("protect: cipher suite %v is not for QUIC", s)
+	}
+	return nil
+}
