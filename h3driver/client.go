@@ -1,0 +1,109 @@
+package h3driver
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// ClientDriver is the client's side of HTTP/3 as an engine.ApplicationOverQUIC: give it to the engine.
+type ClientDriver struct{ driver }
+
+// ClientController is the user's handle of a [ClientDriver].
+type ClientController struct{ controller }
+
+// NewClient makes the driver and the controller of one connection. cfg may be nil.
+func NewClient(cfg *Config) (*ClientDriver, *ClientController) {
+	d := new(ClientDriver)
+	d.init(quic.Client, cfg)
+	return d, &ClientController{controller{&d.driver}}
+}
+
+// OpenRequest sends a request, or the beginning of one, and returns its stream, whose Value is value from before the
+// first event about it. While the server allows no further stream it waits in line, until ctx ends; afterwards ctx has no meaning
+// for the stream. It returns h3.ErrGoingAway, without having sent anything, after the server's GOAWAY.
+// p.Release is told whatever OpenRequest returns.
+func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (*Stream, error) {
+	d := c.d
+	s := &Stream{Value: value, d: d}
+	s.out.part, s.out.busy = p, true
+	s.out.finished = p.Fin || p.Trailer != nil
+	err := ctx.Err()
+	if err == nil {
+		err = d.kick(s)
+	}
+	s.mu.Lock()
+	for err == nil && !s.opened {
+		if err = s.out.err; err == nil {
+			if err = ctx.Err(); err == nil {
+				s.out.slot.wait(&s.mu, time.Time{}, ctx.Done())
+			}
+		}
+	}
+	if s.opened {
+		s.mu.Unlock()
+		return s, nil
+	}
+	done := s.closeLocked(err)
+	s.mu.Unlock()
+	if done != nil {
+		done.Release()
+	}
+	d.enqueue(s) // for the step to take it out of the line
+	d.wake()
+	return nil, err
+}
+
+// open opens the request of s, or puts it in line.
+func (d *driver) open(s *Stream) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	switch {
+	case closed:
+		if i := slices.Index(d.waiting, s); i >= 0 {
+			d.waiting = slices.Delete(d.waiting, i, i+1)
+		}
+	case len(d.waiting) > 0:
+		if !slices.Contains(d.waiting, s) {
+			d.waiting = append(d.waiting, s)
+		}
+	case !d.tryOpen(s):
+		d.waiting = append(d.waiting, s)
+	}
+}
+
+// tryOpen returns false while the server allows no further stream.
+func (d *driver) tryOpen(s *Stream) bool {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return true
+	}
+	h, err := d.h3.OpenRequest()
+	if err == nil {
+		d.adopt(s, h)
+		s.id, s.opened = h.ID(), true
+		s.out.slot.wake()
+	}
+	s.mu.Unlock()
+	if errors.Is(err, quic.ErrStreamLimit) {
+		return false
+	}
+	if err != nil {
+		s.close(err)
+	}
+	return true
+}
+
+// openWaiting opens what the server now allows of the requests in line.
+func (d *driver) openWaiting() {
+	n := 0
+	for ; n < len(d.waiting) && d.tryOpen(d.waiting[n]); n++ {
+		d.waiting[n].service()
+	}
+	d.waiting = slices.Delete(d.waiting, 0, n)
+}

@@ -1,0 +1,100 @@
+package h3driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// controller is what both controllers have in common. Its methods are safe from any goroutine.
+type controller struct{ d *driver }
+
+// NextEvent returns the next event, in order. It waits for it, until ctx ends; after EventClosed it returns why the
+// connection ended. It is not for drivers with Config.OnEvent. One goroutine at a time may wait.
+func (c *controller) NextEvent(ctx context.Context) (Event, error) {
+	d := c.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		if ev, ok := d.events.pop(); ok {
+			if ev.Kind == EventHeaders {
+				ev.Stream.queuedHeaders = false
+			} else if ev.Kind == EventInterim {
+				ev.Stream.queuedInterim--
+			}
+			return ev, nil
+		}
+		if d.err != nil {
+			return Event{}, d.err
+		}
+		if err := ctx.Err(); err != nil {
+			return Event{}, err
+		}
+		d.avail.wait(&d.mu, time.Time{}, ctx.Done())
+	}
+}
+
+// wait waits until the connection is established, has ended before, or ctx ends.
+func (c *controller) wait(ctx context.Context) (*engine.Session, error) {
+	select {
+	case <-c.d.established:
+	default:
+		select {
+		case <-c.d.established:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if s := c.d.session.Load(); s != nil {
+		return s, nil
+	}
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	return nil, c.d.err
+}
+
+// Do runs f as part of the connection's step and returns when it has. It returns net.ErrClosed without running f if
+// the connection has ended. It must not be called from OnEvent.
+func (c *controller) Do(ctx context.Context, f func(*engine.Session, *h3.Conn)) error {
+	session, err := c.wait(ctx)
+	if err != nil {
+		return err
+	}
+	return session.Connection().Do(func(s *engine.Session) { f(s, c.d.h3) })
+}
+
+// Stats returns the connection's counters, after its end the last ones; zero before it is established. It must not be
+// called from OnEvent.
+func (c *controller) Stats() quic.Stats {
+	if session := c.d.session.Load(); session != nil {
+		return session.Connection().Stats()
+	}
+	return quic.Stats{}
+}
+
+// GoAway begins a graceful shutdown (RFC 9114, Section 5.2): no new requests; the connection closes when the last
+// one is done. It does not wait: EventClosed tells.
+func (c *controller) GoAway() {
+	c.d.mu.Lock()
+	c.d.drain = true
+	c.d.mu.Unlock()
+	c.d.wake()
+}
+
+// Close closes the connection at once, with an HTTP/3 code. It does not wait, and does nothing before the connection is
+// established.
+func (c *controller) Close(code h3.ErrCode, reason string) {
+	if session := c.d.session.Load(); session != nil {
+		session.Connection().Close(&quic.ApplicationError{Code: uint64(code), Reason: reason})
+	}
+}
+
+// Err returns why the connection ended, nil before.
+func (c *controller) Err() error {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	return c.d.err
+}

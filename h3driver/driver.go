@@ -1,0 +1,348 @@
+package h3driver
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// driver is what both sides have in common: an engine.ApplicationOverQUIC whose methods run in the connection's step,
+// and the place where the user's goroutines leave work for it.
+type driver struct {
+	cfg  Config
+	side quic.Side
+
+	session     atomic.Pointer[engine.Session] // nil until the connection is established
+	established chan struct{}                  // closed then, or when the connection has ended before
+
+	// Owned by the connection's step.
+	h3        *h3.Conn
+	live      Stream // head of the list of streams that have an h3 stream
+	liveCount int
+	waiting   []*Stream // clients: requests that wait for the server's stream limit, oldest first
+	headers   headerTimers
+	idleSince time.Time // zero while requests run
+	draining  drainState
+	drainAt   time.Time // when the final GOAWAY is due, or later the end of a connection without requests
+	served    bool      // servers: there has been a request
+	goneAway  bool      // clients: the server has sent GOAWAY
+	closing   bool      // h3.Close was called
+	closed    bool      // EventClosed has been told
+
+	mu     sync.Mutex // guards what follows; held for short, also by the step
+	ready  []*Stream  // have something for the step to do, each once
+	spare  []*Stream  // the other half of a double buffer
+	drain  bool       // Shutdown was called
+	events eventQueue
+	avail  waitSlot // NextEvent waits here
+	err    error    // why the connection ended
+}
+
+func (d *driver) init(side quic.Side, cfg *Config) {
+	d.cfg = cfg.withDefaults()
+	d.side = side
+	d.live.prev, d.live.next = &d.live, &d.live
+	d.established = make(chan struct{})
+}
+
+// enqueue leaves s for the next step. It returns why the connection ended, if it has.
+func (d *driver) enqueue(s *Stream) error {
+	if s.queued.Swap(true) {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
+		d.ready = append(d.ready, s)
+	}
+	return d.err
+}
+
+// wake schedules a step. Before the connection is established none is needed: the first one finds what was left.
+func (d *driver) wake() {
+	if session := d.session.Load(); session != nil {
+		session.Wake()
+	}
+}
+
+// kick leaves s for the next step and runs that in the calling goroutine if the connection is idle. The caller holds
+// no lock that a step takes.
+func (d *driver) kick(s *Stream) error {
+	if err := d.enqueue(s); err != nil {
+		return err
+	}
+	if session := d.session.Load(); session != nil {
+		session.Flush()
+	}
+	return nil
+}
+
+// OnEstablished implements engine.ApplicationOverQUIC.
+func (d *driver) OnEstablished(s *engine.Session) error {
+	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
+	d.idleSince = s.Now()
+	d.session.Store(s)
+	close(d.established)
+	d.tell(Event{Kind: EventEstablished})
+	return nil
+}
+
+// ProcessReads implements engine.ApplicationOverQUIC.
+func (d *driver) ProcessReads(s *engine.Session) error {
+	d.pump(s)
+	return nil
+}
+
+// ProcessWrites implements engine.ApplicationOverQUIC.
+func (d *driver) ProcessWrites(s *engine.Session) error {
+	for range maxRounds {
+		if !d.serviceReady() {
+			break
+		}
+		// Reading a body to its end brings its trailers to light, and so on.
+		d.pump(s)
+	}
+	d.handleTimeouts(s)
+	d.h3.Flush(s.Now())
+	return nil
+}
+
+// maxRounds bounds how often a step looks for new work of busy users before it lets the connection transmit; each of them
+// schedules another step.
+const maxRounds = 4
+
+// serviceReady does what users left to do. It returns false if there was nothing.
+func (d *driver) serviceReady() bool {
+	d.mu.Lock()
+	streams := d.ready
+	d.ready, d.spare = d.spare[:0], nil
+	drain := d.drain
+	d.mu.Unlock()
+	if drain && d.draining == drainNone {
+		d.draining = drainRequested
+	}
+	for i, s := range streams {
+		s.queued.Store(false)
+		if s.h == nil {
+			d.open(s)
+		}
+		s.service()
+		streams[i] = nil
+	}
+	d.mu.Lock()
+	d.spare = streams[:0]
+	d.mu.Unlock()
+	return len(streams) > 0
+}
+
+// pump moves events from QUIC through HTTP/3 to the user.
+func (d *driver) pump(s *engine.Session) {
+	for {
+		ev := s.Conn().NextEvent()
+		switch {
+		case d.side == quic.Client:
+		case ev.Kind == quic.EventStreamOpened && ev.Stream.ID().Dir() == quic.Bidi:
+			d.headers.opened(s.Now(), ev.Stream)
+		case ev.Kind == quic.EventStreamClosed:
+			d.headers.forget(ev.Stream.ID())
+		}
+		if ev.Kind != quic.EventNone {
+			d.h3.HandleEvent(ev)
+		}
+		for d.dispatch(s) {
+		}
+		if ev.Kind == quic.EventNone {
+			return
+		}
+	}
+}
+
+// dispatch handles the next event of HTTP/3. It returns false if there was none.
+func (d *driver) dispatch(session *engine.Session) bool {
+	ev := d.h3.NextEvent()
+	if ev.Kind == h3.EventNone {
+		return false
+	}
+	var s *Stream
+	if ev.Stream != nil {
+		s, _ = ev.Stream.Value.(*Stream)
+		if s == nil && ev.Kind != h3.EventHeaders {
+			return true // a request that ended before its header section, or one we have taken leave of
+		}
+	}
+	switch ev.Kind {
+	case h3.EventSettings:
+		d.tell(Event{Kind: EventSettings, Settings: ev.Settings})
+	case h3.EventHeaders:
+		if s == nil {
+			d.headers.forget(ev.Stream.ID())
+			s = &Stream{d: d, id: ev.Stream.ID(), opened: true}
+			d.adopt(s, ev.Stream)
+			d.served = true
+		}
+		s.mu.Lock()
+		if ev.Fin {
+			s.in.end(io.EOF)
+		} else if s.in.err == nil {
+			s.in.more = true
+		}
+		s.mu.Unlock()
+		d.tell(Event{Kind: EventHeaders, Stream: s, Fields: ev.Fields, Fin: ev.Fin})
+	case h3.EventInterim:
+		d.tell(Event{Kind: EventInterim, Stream: s, Fields: ev.Fields})
+	case h3.EventData, h3.EventFinished:
+		s.mu.Lock()
+		if s.in.err == nil {
+			s.in.more = true
+			s.fill()
+		}
+		s.mu.Unlock()
+	case h3.EventTrailers:
+		fields := append([]h3.Field(nil), ev.Fields...)
+		s.mu.Lock()
+		if s.in.err == nil {
+			s.in.trailers = fields
+			if ev.Fin {
+				s.in.end(io.EOF)
+			} else {
+				s.in.more = true
+			}
+		}
+		s.mu.Unlock()
+	case h3.EventReset:
+		if s.ended == nil {
+			s.ended = ev.Err
+		}
+		s.failRead(ev.Err)
+		d.tell(Event{Kind: EventReset, Stream: s, Err: ev.Err})
+	case h3.EventStopSending:
+		s.failWrite(ev.Err)
+		d.tell(Event{Kind: EventStopSending, Stream: s, Err: ev.Err})
+	case h3.EventWritable:
+		s.service()
+	case h3.EventStreamClosed:
+		d.remove(session, s)
+		d.tell(Event{Kind: EventStreamClosed, Stream: s})
+	case h3.EventStreamsAvailable:
+		d.openWaiting()
+	case h3.EventGoAway:
+		if d.side == quic.Client {
+			d.goneAway = true
+			d.openWaiting() // which fails now
+		}
+		d.tell(Event{Kind: EventGoAway, ID: ev.ID})
+	case h3.EventClosed:
+		d.end(ev.Err)
+	}
+	return true
+}
+
+// adopt makes s the user's side of h.
+func (d *driver) adopt(s *Stream, h *h3.Stream) {
+	h.Value = s
+	s.h = h
+	s.prev, s.next = d.live.prev, &d.live
+	s.prev.next, s.next.prev = s, s
+	d.liveCount++
+	d.idleSince = time.Time{}
+}
+
+// remove takes leave of s.
+func (d *driver) remove(session *engine.Session, s *Stream) {
+	s.prev.next, s.next.prev = s.next, s.prev
+	s.prev, s.next = nil, nil
+	if d.liveCount--; d.liveCount == 0 {
+		d.idleSince = session.Now()
+	}
+	err := s.ended
+	if err == nil {
+		err = errStreamOver
+	}
+	s.close(err)
+}
+
+// errStreamOver is what a half of a stream returns that QUIC has finished though its user has not, which takes a stream that both
+// sides have reset.
+var errStreamOver = errors.New("h3driver: the stream is closed")
+
+// OnClose implements engine.ApplicationOverQUIC.
+func (d *driver) OnClose(s *engine.Session, err error) {
+	if d.h3 != nil && !d.closed {
+		d.h3.HandleEvent(quic.Event{Kind: quic.EventClosed, Err: err})
+		for d.dispatch(s) {
+		}
+	}
+	d.end(err)
+}
+
+// end fails everything because the connection ended.
+func (d *driver) end(err error) {
+	if d.closed {
+		return
+	}
+	d.closed = true
+	d.mu.Lock()
+	d.err = err
+	waiting := append(d.ready, d.waiting...)
+	d.ready = nil
+	d.mu.Unlock()
+	d.waiting = nil
+	if d.h3 == nil {
+		close(d.established)
+	}
+	for s := d.live.next; s != &d.live; {
+		next := s.next
+		s.prev, s.next = nil, nil
+		s.close(err)
+		s = next
+	}
+	d.live.prev, d.live.next, d.liveCount = &d.live, &d.live, 0
+	for _, s := range waiting {
+		s.close(err)
+	}
+	d.tell(Event{Kind: EventClosed, Err: err})
+}
+
+// tell delivers an event, by the callback or by the queue.
+func (d *driver) tell(ev Event) {
+	if d.cfg.OnEvent != nil {
+		d.cfg.OnEvent(ev)
+		return
+	}
+	ev.Fields = append([]h3.Field(nil), ev.Fields...)
+	ev.Settings = append([]h3.Setting(nil), ev.Settings...)
+	s := ev.Stream
+	var refuse h3.ErrCode // 0: deliver
+	d.mu.Lock()
+	switch ev.Kind {
+	case EventHeaders:
+		s.queuedHeaders = true
+	case EventInterim:
+		if s.queuedInterim == maxInterim {
+			refuse = h3.ExcessiveLoad
+			break
+		}
+		s.queuedInterim++
+	case EventReset, EventStreamClosed:
+		// Nobody has heard of this request, and nobody will.
+		if d.side == quic.Server && s.queuedHeaders {
+			d.events.retract(s)
+			refuse = h3.RequestCancelled
+		}
+	}
+	if refuse == 0 {
+		d.events.push(ev)
+		d.avail.wake()
+	}
+	d.mu.Unlock()
+	if refuse != 0 {
+		s.CancelRead(refuse)
+		s.CancelWrite(refuse)
+	}
+}

@@ -1,0 +1,152 @@
+package h3driver
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// incoming is the read half of a Stream, guarded by its mutex.
+type incoming struct {
+	ring     ring
+	dst      []byte // the buffer of a Read that waits: the step copies into it directly
+	copied   int    // how much of dst is filled
+	more     bool   // the h3 stream may have more than has been taken
+	started  bool   // the user has called Read
+	complete bool   // err is io.EOF because the message ended as it should
+	err      error  // what Read returns after the buffered bytes
+	trailers []h3.Field
+	deadline time.Time
+	slot     waitSlot
+
+	cancelled, stopSent bool
+	stopCode            h3.ErrCode
+}
+
+// end sets what Read returns after the buffered bytes.
+func (in *incoming) end(err error) {
+	in.err = err
+	in.complete = err == io.EOF
+	in.more = false
+	in.slot.wake()
+}
+
+// Read reads the body of the peer's message; on a client that of the final response. It returns io.EOF at the end of the message, *h3.Error if it will not be
+// complete, os.ErrDeadlineExceeded after the deadline.
+func (s *Stream) Read(p []byte) (int, error) {
+	s.readLock.Lock()
+	defer s.readLock.Unlock()
+	s.mu.Lock()
+	in := &s.in
+	in.started = true
+	for {
+		if in.ring.len() > 0 {
+			n := in.ring.read(p)
+			// The step stopped taking bytes when the buffer was full: let it go on in time.
+			kick := in.more && in.ring.len() <= largeBuffer/2
+			s.mu.Unlock()
+			if kick {
+				s.d.kick(s)
+			}
+			return n, nil
+		}
+		if in.err != nil || len(p) == 0 {
+			err := in.err
+			s.mu.Unlock()
+			return 0, err
+		}
+		if expired(in.deadline) {
+			s.mu.Unlock()
+			return 0, errDeadline
+		}
+		in.dst, in.copied = p, 0
+		if in.more {
+			s.mu.Unlock()
+			s.d.kick(s)
+			s.mu.Lock()
+		}
+		if in.copied == 0 && in.err == nil && in.ring.len() == 0 {
+			in.slot.wait(&s.mu, in.deadline, nil)
+		}
+		n := in.copied
+		in.dst, in.copied = nil, 0
+		if n > 0 {
+			s.mu.Unlock()
+			return n, nil
+		}
+	}
+}
+
+// fill takes what has arrived, as far as there is room: in the step, with s.mu held.
+func (s *Stream) fill() {
+	in := &s.in
+	size := smallBuffer
+	if in.started {
+		size = largeBuffer
+	}
+	for in.more && in.err == nil {
+		direct := in.ring.len() == 0 && in.copied < len(in.dst)
+		var p []byte
+		if direct {
+			p = in.dst[in.copied:]
+		} else if p = in.ring.room(size); len(p) == 0 {
+			break
+		}
+		n, err := s.h.TryReadBody(p)
+		if direct {
+			in.copied += n
+		} else {
+			in.ring.added(n)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, quic.ErrWouldBlock):
+			in.more = false
+		default:
+			in.end(err)
+		}
+	}
+	if in.ring.len() == 0 {
+		in.ring.release()
+	}
+	if in.copied > 0 || in.ring.len() > 0 || in.err != nil {
+		in.slot.wake()
+	}
+}
+
+// Trailers returns the trailer section of the peer's message: after Read has returned io.EOF, nil if there is none.
+func (s *Stream) Trailers() []h3.Field {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.in.complete {
+		return nil
+	}
+	return s.in.trailers
+}
+
+// CancelRead asks the peer to stop its message, with code (RequestCancelled, or NoError once a server has answered),
+// and throws away what has arrived. It does nothing after the end of the message. Read returns an error from now on. It never
+// blocks.
+func (s *Stream) CancelRead(code h3.ErrCode) {
+	s.mu.Lock()
+	in := &s.in
+	if in.cancelled || in.complete || s.closed {
+		in.ring.release()
+		s.mu.Unlock()
+		return
+	}
+	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
+	in.ring.release()
+	in.dst = nil
+	in.cancelled, in.stopCode = true, code
+	in.end(err)
+	if code != h3.NoError {
+		s.endContext(err)
+	}
+	s.mu.Unlock()
+	s.d.enqueue(s)
+	s.d.wake()
+}

@@ -1,0 +1,225 @@
+package h3driver
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// Part is a piece of an outgoing message, from a whole response to a few bytes of a body. It reaches the connection as one
+// command, so that what is small enough travels in one datagram.
+type Part struct {
+	// Header is the header section, pseudo-header fields first, names in lower case; nil if it has been sent.
+	Header []h3.Field
+	// Interim says that Header is that of an interim response (1xx) and that the Part has nothing else.
+	Interim bool
+	// Body is the next bytes of the body.
+	Body []byte
+	// Trailer is the trailer section; it ends the message.
+	Trailer []h3.Field
+	// Fin ends the message.
+	Fin bool
+	// Release, if set, is told once that Header, Body and Trailer are no longer in use, from any goroutine and before or after Send has returned. It must not block.
+	Release Releaser
+}
+
+// Releaser takes back the memory of a [Part].
+type Releaser interface{ Release() }
+
+// outgoing is the write half of a Stream, guarded by its mutex.
+type outgoing struct {
+	part     Part
+	busy     bool // part is not done
+	offset   int  // how much of part.Body is taken
+	finished bool // the end of the message has been handed over
+	err      error
+	deadline time.Time
+	slot     waitSlot
+
+	cancelled, resetSent bool
+	resetCode            h3.ErrCode
+}
+
+// ErrFinished is returned by what would send more after the end of the message.
+var ErrFinished = errors.New("h3driver: write after the end of the message")
+
+// Send hands p over to the connection and returns, usually before it is sent; p's memory is the connection's until
+// p.Release. It waits while an earlier Part is not done, at most until the write deadline. Errors of an earlier Part's
+// sending are returned by the next Send. p.Release is told whatever Send returns.
+func (s *Stream) Send(p Part) error {
+	s.writeLock.Lock()
+	defer s.writeLock.Unlock()
+	if err := s.hand(p); err != nil {
+		if p.Release != nil {
+			p.Release.Release()
+		}
+		return err
+	}
+	s.d.kick(s)
+	return nil
+}
+
+// hand places p once the earlier Part is done.
+func (s *Stream) hand(p Part) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &s.out
+	if err := s.waitIdle(); err != nil {
+		return err
+	}
+	if out.finished {
+		return ErrFinished
+	}
+	out.part, out.busy, out.offset = p, true, 0
+	out.finished = p.Fin || p.Trailer != nil
+	return nil
+}
+
+// waitIdle waits until no Part is under way.
+func (s *Stream) waitIdle() error {
+	out := &s.out
+	for out.busy && out.err == nil {
+		if expired(out.deadline) {
+			return errDeadline
+		}
+		out.slot.wait(&s.mu, out.deadline, nil)
+	}
+	if out.err == nil && !out.finished && expired(out.deadline) {
+		return errDeadline
+	}
+	return out.err
+}
+
+// sendAndWait is Send for memory that the caller wants back: it returns when the connection has taken all of p, or
+// has given it up. The number is how much of the body was taken.
+func (s *Stream) sendAndWait(p Part) (int, error) {
+	s.writeLock.Lock()
+	defer s.writeLock.Unlock()
+	if err := s.hand(p); err != nil {
+		return 0, err
+	}
+	s.d.kick(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &s.out
+	for out.busy && out.err == nil {
+		if expired(out.deadline) {
+			// Nobody else places a Part meanwhile, so this is p. The message has lost its end, if p was that.
+			n := out.offset
+			out.part, out.busy, out.finished = Part{}, false, false
+			return n, errDeadline
+		}
+		out.slot.wait(&s.mu, out.deadline, nil)
+	}
+	return out.offset, out.err
+}
+
+// SendHeaders sends the header section of the message, with fin the whole message. Interim responses: see Send.
+func (s *Stream) SendHeaders(fields []h3.Field, fin bool) error {
+	_, err := s.sendAndWait(Part{Header: fields, Fin: fin})
+	return err
+}
+
+// Write sends p as part of the body. It returns when the connection has copied p, which waits for the peer's flow
+// control and the network once the bounded send buffer is full, or with os.ErrDeadlineExceeded after the deadline.
+func (s *Stream) Write(p []byte) (int, error) { return s.sendAndWait(Part{Body: p}) }
+
+// SendTrailers sends the trailer section, which ends the message.
+func (s *Stream) SendTrailers(fields []h3.Field) error {
+	_, err := s.sendAndWait(Part{Trailer: fields, Fin: true})
+	return err
+}
+
+// Respond sends a whole message: on servers a response of one datagram if it is small.
+func (s *Stream) Respond(fields []h3.Field, body []byte) error {
+	_, err := s.sendAndWait(Part{Header: fields, Body: body, Fin: true})
+	return err
+}
+
+// CloseWrite ends the message.
+func (s *Stream) CloseWrite() error {
+	_, err := s.sendAndWait(Part{Fin: true})
+	return err
+}
+
+// CancelWrite abandons our message: the peer learns that it is incomplete, for the reason that code gives. It does
+// nothing once the end of the message was handed over and taken. It never blocks.
+func (s *Stream) CancelWrite(code h3.ErrCode) {
+	s.mu.Lock()
+	out := &s.out
+	if out.cancelled || out.finished && !out.busy || s.closed {
+		s.mu.Unlock()
+		return
+	}
+	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
+	out.cancelled, out.resetCode = true, code
+	done := out.fail(err)
+	s.endContext(err)
+	s.mu.Unlock()
+	if done != nil {
+		done.Release()
+	}
+	s.d.enqueue(s)
+	s.d.wake()
+}
+
+// fail ends the write half and returns who wants to know that the Part is done.
+func (out *outgoing) fail(err error) (done Releaser) {
+	if out.err == nil && !(out.finished && !out.busy) {
+		out.err = err
+	}
+	done = out.part.Release
+	out.part, out.busy = Part{}, false
+	out.slot.wake()
+	return done
+}
+
+// advance gives to HTTP/3 what it takes of the Part: in the step, with s.mu held. It returns who wants to know that the Part
+// is done.
+func (s *Stream) advance() (done Releaser) {
+	out := &s.out
+	if !out.busy || out.err != nil {
+		return nil
+	}
+	err := s.advancePart()
+	switch {
+	case err == nil:
+		done = out.part.Release
+		out.part, out.busy = Part{}, false
+		out.slot.wake()
+		return done
+	case errors.Is(err, quic.ErrWouldBlock):
+		return nil
+	}
+	return out.fail(err)
+}
+
+func (s *Stream) advancePart() error {
+	out := &s.out
+	p := &out.part
+	if p.Interim {
+		return s.h.SendInterim(p.Header)
+	}
+	if p.Header != nil {
+		if err := s.h.SendHeaders(p.Header, p.Fin && len(p.Body) == 0 && p.Trailer == nil); err != nil {
+			return err
+		}
+		if p.Header = nil; p.Fin && len(p.Body) == 0 && p.Trailer == nil {
+			return nil
+		}
+	}
+	fin := p.Fin && p.Trailer == nil
+	if out.offset < len(p.Body) || fin {
+		n, err := s.h.TryWriteBody(p.Body[out.offset:], fin)
+		out.offset += n
+		if err != nil {
+			return err
+		}
+	}
+	if p.Trailer != nil {
+		return s.h.SendTrailers(p.Trailer)
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package h3driver
+
+import (
+	"sync"
+	"time"
+)
+
+// waiter parks one goroutine until it is signalled. Waiters are pooled: a stream that never blocks its user needs none.
+type waiter struct {
+	ch    chan struct{} // capacity 1
+	timer *time.Timer   // made at the first wait with a deadline
+}
+
+var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan struct{}, 1)} }}
+
+// signal ends the wait. Whoever signals has first taken the waiter out of where it was registered, so that it happens
+// once per wait.
+func (w *waiter) signal() { w.ch <- struct{}{} }
+
+// wait returns true when signalled, false after the deadline (zero: none) or when cancel (nil: never) is closed.
+func (w *waiter) wait(deadline time.Time, cancel <-chan struct{}) bool {
+	if deadline.IsZero() && cancel == nil {
+		<-w.ch
+		return true
+	}
+	var expired <-chan time.Time
+	if !deadline.IsZero() {
+		d := time.Until(deadline)
+		if w.timer == nil {
+			w.timer = time.NewTimer(d)
+		} else {
+			w.timer.Reset(d)
+		}
+		defer w.timer.Stop()
+		expired = w.timer.C
+	}
+	select {
+	case <-w.ch:
+		return true
+	case <-expired:
+	case <-cancel:
+	}
+	return false
+}
+
+// waitSlot is where a goroutine waits for one condition of a stream. Its methods are called with the lock held that
+// guards the condition.
+type waitSlot struct{ w *waiter }
+
+// wake ends the wait of the goroutine in the slot, if there is one.
+func (s *waitSlot) wake() {
+	if w := s.w; w != nil {
+		s.w = nil
+		w.signal()
+	}
+}
+
+// wait releases mu, parks the goroutine until wake, the deadline or cancel, and locks mu again. It may also return
+// early: the caller looks at its condition again.
+func (s *waitSlot) wait(mu *sync.Mutex, deadline time.Time, cancel <-chan struct{}) {
+	w := waiters.Get().(*waiter)
+	s.w = w
+	mu.Unlock()
+	signalled := w.wait(deadline, cancel)
+	mu.Lock()
+	if !signalled {
+		if s.w == w {
+			s.w = nil
+		} else {
+			<-w.ch
+		}
+	}
+	waiters.Put(w)
+}
