@@ -1,0 +1,145 @@
+package simnet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// Link says how datagrams travel in one direction. The zero Link carries everything at once.
+type Link struct {
+	Delay  time.Duration // one way
+	Jitter time.Duration // up to so much more, evenly distributed; does not reorder
+	Rate   float64       // bit/s, counting UDP payload and 28 bytes of headers; 0 is without limit
+	Queue  int           // datagrams that wait for the rate before more are dropped; 0 is without limit
+
+	Loss      float64 // probability that a datagram is lost
+	BurstLoss int     // every loss takes so many datagrams in a row; 0 counts as 1
+	// MaxBurst bounds how many datagrams in a row are lost or corrupted, so that no run is unlucky without end; 0 is
+	// without bound.
+	MaxBurst  int
+	Duplicate float64 // probability that a datagram arrives twice
+	Corrupt   float64 // probability that a byte of a datagram is changed
+	Reorder   float64 // probability that a datagram is held back by ReorderBy
+	ReorderBy time.Duration
+
+	MTU   int  // largest UDP payload, bytes; larger ones vanish; 0 is without limit
+	Down  bool // nothing passes
+	Mark  bool // a full queue marks ECT datagrams with CE instead of dropping them, from half of its length on
+	Clear bool // ECN marks are cleared on the way
+}
+
+// LinkStats counts datagrams.
+type LinkStats struct {
+	Sent, Lost, QueueDrops, TooLarge, Corrupted, Duplicated, Reordered, Marked uint64
+	Bytes                                                                      uint64
+}
+
+type linkState struct {
+	Link
+	own       bool
+	stats     LinkStats
+	busyUntil time.Time // when the rate has served what is queued
+	lastAt    time.Time // the latest arrival so far: jitter does not reorder
+	burst     int       // losses that are still owed
+	unlucky   int       // losses and corruptions in a row
+}
+
+// ipOverhead is what the rate counts on top of the UDP payload: IPv4 and UDP headers.
+const ipOverhead = 28
+
+// send puts one datagram on its way. It copies data.
+func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
+	if outside, ok := w.nat[from]; ok {
+		from = outside
+	}
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(w.now.UnixNano()))
+	w.digest.Write(stamp[:])
+	w.digest.Write(data)
+	if w.Trace != nil {
+		w.Trace(w.now, from, to, data)
+	}
+	l := w.linkState(from, to)
+	l.stats.Sent++
+	l.stats.Bytes += uint64(len(data))
+	// Chance is drawn whether or not it matters, so that one knob does not shift the others' luck.
+	lost, corrupt, dup, reorder := w.rng.Float64() < l.Loss, w.rng.Float64() < l.Corrupt, w.rng.Float64() < l.Duplicate, w.rng.Float64() < l.Reorder
+	jitter, where, how := w.rng.Float64(), w.rng.IntN(max(len(data), 1)), byte(1+w.rng.IntN(255))
+	switch {
+	case l.Down:
+		l.stats.Lost++
+		return
+	case l.MTU > 0 && len(data) > l.MTU:
+		l.stats.TooLarge++
+		return
+	}
+	spared := l.MaxBurst > 0 && l.unlucky >= l.MaxBurst
+	if spared {
+		lost, corrupt, l.burst = false, false, 0
+	}
+	if lost && l.burst == 0 {
+		l.burst = max(l.BurstLoss, 1)
+	}
+	if l.burst > 0 {
+		l.burst--
+		l.unlucky++
+		l.stats.Lost++
+		return
+	}
+	departs := w.now
+	if l.Rate > 0 {
+		perDatagram := time.Duration(float64(len(data)+ipOverhead) * 8 / l.Rate * float64(time.Second))
+		if l.busyUntil.Before(w.now) {
+			l.busyUntil = w.now
+		}
+		waiting := int(l.busyUntil.Sub(w.now) / max(perDatagram, 1))
+		if l.Queue > 0 && waiting >= l.Queue {
+			l.stats.QueueDrops++
+			return
+		}
+		if l.Mark && l.Queue > 0 && waiting >= l.Queue/2 && (ecn == quic.ECT0 || ecn == quic.ECT1) {
+			ecn = quic.CE
+			l.stats.Marked++
+		}
+		l.busyUntil = l.busyUntil.Add(perDatagram)
+		departs = l.busyUntil
+	}
+	if l.Clear {
+		ecn = quic.NotECT
+	}
+	arrives := departs.Add(l.Delay + time.Duration(jitter*float64(l.Jitter)))
+	if reorder {
+		l.stats.Reordered++
+		arrives = arrives.Add(l.ReorderBy)
+	} else {
+		if arrives.Before(l.lastAt) {
+			arrives = l.lastAt
+		}
+		l.lastAt = arrives
+	}
+	data = bytes.Clone(data)
+	if corrupt && len(data) > 0 {
+		data[where] ^= how
+		l.unlucky++
+		l.stats.Corrupted++
+	} else {
+		l.unlucky = 0
+	}
+	w.deliver(from, to, ecn, data, arrives)
+	if dup {
+		l.stats.Duplicated++
+		w.deliver(from, to, ecn, bytes.Clone(data), arrives.Add(time.Duration(jitter*float64(time.Millisecond))))
+	}
+}
+
+func (w *World) deliver(from, to netip.AddrPort, ecn quic.ECN, data []byte, at time.Time) {
+	w.at(at, func() {
+		if h := w.hosts[to]; h != nil {
+			h.receive(quic.Inbound{Path: quic.Path{Local: to, Remote: from}, ECN: ecn, Received: w.now, Data: data})
+		}
+	})
+}

@@ -1,0 +1,267 @@
+package simnet
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// App is the application on one connection. Its methods may use the connection freely.
+type App interface {
+	// Start is called once, before the handshake: an application may wait for EventEstablished.
+	Start(p *Peer)
+	// Event is called for every event of the connection.
+	Event(p *Peer, e quic.Event)
+}
+
+// Peer is one connection with its application, at one end of the simulated network.
+type Peer struct {
+	World *World
+	Conn  *quic.Conn
+	App   App
+	// Err is why the connection ended, once it has.
+	Err error
+	// Closed and Drained say that the connection has told so.
+	Closed, Drained bool
+
+	side      quic.Side
+	alarm     *event
+	alarmAt   time.Time
+	onCID     func(quic.EndpointEvent)
+	sent      uint64 // UDP payload bytes that left, and arrived
+	received  uint64
+	validated bool
+	inPump    bool
+}
+
+// sendBuffer is what a GSO send can hold.
+const sendBuffer = 65507
+
+// maxSegments is how many datagrams a peer asks of the core at a time.
+const maxSegments = 16
+
+// Pump drains the connection in the order that package quic documents: transmits, timeouts, endpoint events, events. A
+// test that used the connection outside of its App calls it afterwards.
+func (p *Peer) Pump() {
+	if p.inPump || p.Drained {
+		return
+	}
+	p.inPump = true
+	defer func() { p.inPump = false }()
+	buf := make([]byte, sendBuffer)
+	for {
+		for {
+			t, ok := p.Conn.PollTransmit(p.World.now, buf, maxSegments)
+			if !ok {
+				break
+			}
+			p.transmit(t, buf[:t.Len])
+		}
+		for e := p.Conn.NextEndpointEvent(); e.Kind != quic.EndpointNone; e = p.Conn.NextEndpointEvent() {
+			if e.Kind == quic.EndpointDrained {
+				p.Drained = true
+			}
+			p.onCID(e)
+		}
+		acted := false
+		for e := p.Conn.NextEvent(); e.Kind != quic.EventNone; e = p.Conn.NextEvent() {
+			acted = true
+			if p.Closed {
+				p.World.fail("%v: event %d after the connection closed", p.side, e.Kind)
+			}
+			if e.Kind == quic.EventClosed {
+				p.Closed, p.Err = true, e.Err
+			}
+			p.App.Event(p, e)
+		}
+		if !acted {
+			break
+		}
+	}
+	p.setAlarm()
+}
+
+// transmit hands what the core wrote to the link, after checking it.
+func (p *Peer) transmit(t quic.Transmit, data []byte) {
+	if t.Len == 0 || t.SegmentSize <= 0 || (t.Len+t.SegmentSize-1)/t.SegmentSize > maxSegments {
+		p.World.fail("%v: transmit of %d bytes in segments of %d", p.side, t.Len, t.SegmentSize)
+		return
+	}
+	for len(data) > 0 {
+		n := min(t.SegmentSize, len(data))
+		p.sent += uint64(n)
+		// RFC 9000, Section 8.1: a server sends at most three times what it received until the address is validated.
+		if p.side == quic.Server && !p.validated && !p.Conn.Established() && p.sent > 3*p.received {
+			p.World.fail("server sent %d bytes after %d received, before the client's address was validated", p.sent, p.received)
+		}
+		p.World.send(t.Path.Local, t.Path.Remote, t.ECN, data[:n])
+		data = data[n:]
+	}
+}
+
+func (p *Peer) setAlarm() {
+	at, ok := p.Conn.NextTimeout()
+	if p.Drained {
+		ok = false
+	}
+	if p.alarm != nil {
+		if ok && at.Equal(p.alarmAt) {
+			return
+		}
+		p.alarm.do = nil
+		p.alarm = nil
+	}
+	if !ok {
+		return
+	}
+	if at.Before(p.World.now) {
+		at = p.World.now
+	}
+	p.alarmAt = at
+	p.alarm = p.World.at(at, func() {
+		p.alarm = nil
+		p.Conn.HandleTimeout(p.World.now)
+		p.Pump()
+	})
+}
+
+func (p *Peer) receive(in quic.Inbound) {
+	if p.Drained {
+		return
+	}
+	p.received += uint64(len(in.Data))
+	p.Conn.Receive(p.World.now, in)
+	p.Pump()
+}
+
+// Client is a host with one connection.
+type Client struct {
+	Peer
+	Addr   netip.AddrPort // as the network sees it
+	inside netip.AddrPort // as the client itself sees it
+}
+
+// NewClient makes a client host at an address of its own and starts its connection to server.
+func (w *World) NewClient(cfg *quic.Config, server *Server, app App) (*Client, error) {
+	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(len(w.hosts) >> 8), byte(len(w.hosts))}), uint16(40000+len(w.hosts)))
+	conn, err := quic.NewClient(w.now, cfg, quic.Path{Local: addr, Remote: server.Addr})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{Addr: addr, inside: addr, Peer: Peer{World: w, Conn: conn, App: app, side: quic.Client, validated: true, onCID: func(quic.EndpointEvent) {}}}
+	w.hosts[addr] = c
+	app.Start(&c.Peer)
+	c.Pump()
+	return c, nil
+}
+
+// Rebind gives the client another address, as a NAT does: what it sends comes from there, what is sent to the old one is
+// lost, and the connection does not notice.
+func (c *Client) Rebind() {
+	w := c.World
+	delete(w.hosts, c.Addr)
+	c.Addr = netip.AddrPortFrom(c.Addr.Addr(), c.Addr.Port()+1000)
+	w.hosts[c.Addr] = c
+	w.nat[c.inside] = c.Addr
+}
+
+func (c *Client) receive(in quic.Inbound) {
+	in.Path.Local = c.inside
+	c.Peer.receive(in)
+}
+
+// idle reports that nothing is left to do.
+func (c *Client) idle() bool { return c.Drained }
+
+// Server is a host that accepts connections behind a quic.Demux.
+type Server struct {
+	Addr  netip.AddrPort
+	World *World
+	Demux *quic.Demux
+	// UnderLoad is passed on to the Demux.
+	UnderLoad bool
+	// Refused counts datagrams that the Demux dropped, by its reason.
+	Refused map[string]int
+
+	cfg    *quic.Config
+	newApp func() App
+	peers  []*Peer
+	routes map[quic.ConnectionID]*Peer
+}
+
+// NewServer makes a server host at an address of its own. newApp is called for each connection.
+func (w *World) NewServer(cfg *quic.Config, demux *quic.Demux, newApp func() App) *Server {
+	s := &Server{
+		Addr:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(len(w.hosts))}), 443),
+		World: w, Demux: demux, cfg: cfg, newApp: newApp,
+		Refused: map[string]int{}, routes: map[quic.ConnectionID]*Peer{},
+	}
+	w.hosts[s.Addr] = s
+	return s
+}
+
+// Peers returns the connections that the server has made, in order, including those that ended.
+func (s *Server) Peers() []*Peer { return s.peers }
+
+// Routes returns how many connection IDs lead to a connection.
+func (s *Server) Routes() int { return len(s.routes) }
+
+func (s *Server) receive(in quic.Inbound) {
+	dcid, ok := s.Demux.DCID(in.Data)
+	if !ok {
+		s.Refused["not QUIC"]++
+		return
+	}
+	p := s.routes[dcid]
+	if p == nil {
+		var reply [1500]byte
+		d := s.Demux.Handle(s.World.now, in.Path, in.Data, reply[:], s.UnderLoad)
+		switch d.Kind {
+		case quic.Reply:
+			s.World.send(s.Addr, in.Path.Remote, quic.NotECT, reply[:d.Len])
+			return
+		case quic.Drop:
+			s.Refused[d.Reason]++
+			return
+		}
+		conn, err := quic.NewServer(s.World.now, s.cfg, d.Accept)
+		if err != nil {
+			s.World.fail("NewServer: %v", err)
+			return
+		}
+		p = &Peer{World: s.World, Conn: conn, App: s.newApp(), side: quic.Server, validated: d.Accept.Validated}
+		p.onCID = func(e quic.EndpointEvent) { s.route(p, e) }
+		s.peers = append(s.peers, p)
+		p.App.Start(p)
+	}
+	p.receive(in)
+}
+
+func (s *Server) route(p *Peer, e quic.EndpointEvent) {
+	switch e.Kind {
+	case quic.EndpointCIDIssued:
+		if other := s.routes[e.CID]; other != nil && other != p {
+			s.World.fail("connection ID %v issued twice", e.CID)
+		}
+		s.routes[e.CID] = p
+	case quic.EndpointCIDRetired:
+		delete(s.routes, e.CID)
+	case quic.EndpointDrained:
+		for id, q := range s.routes {
+			if q == p {
+				delete(s.routes, id)
+			}
+		}
+	}
+}
+
+// idle reports that the server had connections and all are gone.
+func (s *Server) idle() bool {
+	for _, p := range s.peers {
+		if !p.Drained {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,209 @@
+package simnet
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// World is a simulated network: a clock, what is going to happen, and the hosts that it happens to.
+type World struct {
+	// Trace, when set, hears of every datagram that a host sends, before the link treats it.
+	Trace func(now time.Time, from, to netip.AddrPort, datagram []byte)
+	// Stalled, when set, is asked at the end of [World.Run] for what was not yet done.
+	Stalled func() string
+
+	now    time.Time
+	rng    *rand.Rand
+	queue  eventQueue
+	serial uint64
+	hosts  map[netip.AddrPort]host
+	nat    map[netip.AddrPort]netip.AddrPort // how the network sees an address, where a NAT changed it
+	links  map[direction]*linkState
+	link   Link // for pairs of addresses without one of their own
+	digest maphash.Hash
+	err    error
+}
+
+// host receives what arrives at an address.
+type host interface {
+	receive(quic.Inbound)
+	idle() bool
+}
+
+type direction struct{ from, to netip.AddrPort }
+
+// beginning is when every world starts.
+var beginning = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// digestSeed makes the digests of two worlds in one process comparable.
+var digestSeed = maphash.MakeSeed()
+
+// NewWorld returns a world whose chance comes from seed.
+func NewWorld(seed uint64) *World {
+	w := &World{
+		now:   beginning,
+		rng:   rand.New(rand.NewPCG(seed, 0x64756e6c696e)),
+		hosts: map[netip.AddrPort]host{},
+		nat:   map[netip.AddrPort]netip.AddrPort{},
+		links: map[direction]*linkState{},
+	}
+	w.digest.SetSeed(digestSeed)
+	return w
+}
+
+// Now returns the virtual time.
+func (w *World) Now() time.Time { return w.now }
+
+// Rand returns the world's source of chance, for what a test itself draws.
+func (w *World) Rand() *rand.Rand { return w.rng }
+
+// Digest returns a hash over everything that was sent and when. Two runs of one seed in one process have the same.
+func (w *World) Digest() uint64 { return w.digest.Sum64() }
+
+// Read makes World an io.Reader of its chance, for quic.Config.Rand.
+func (w *World) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(w.rng.Uint32())
+	}
+	return len(p), nil
+}
+
+// Link sets how datagrams travel from now on between addresses that [World.LinkBetween] does not name.
+func (w *World) Link(l Link) {
+	w.link = l
+	for _, s := range w.links {
+		if !s.own {
+			s.Link = l
+		}
+	}
+}
+
+// LinkBetween sets how datagrams travel from now on from one address to another, in that direction only.
+func (w *World) LinkBetween(from, to netip.AddrPort, l Link) {
+	s := w.linkState(from, to)
+	s.Link, s.own = l, true
+}
+
+func (w *World) linkState(from, to netip.AddrPort) *linkState {
+	d := direction{from, to}
+	s := w.links[d]
+	if s == nil {
+		s = &linkState{Link: w.link}
+		w.links[d] = s
+	}
+	return s
+}
+
+// LinkStats returns what a direction has carried and thrown away.
+func (w *World) LinkStats(from, to netip.AddrPort) LinkStats { return w.linkState(from, to).stats }
+
+// After calls f once d of virtual time has passed.
+func (w *World) After(d time.Duration, f func()) { w.at(w.now.Add(d), f) }
+
+func (w *World) at(t time.Time, f func()) *event {
+	w.serial++
+	e := &event{at: t, serial: w.serial, do: f}
+	heap.Push(&w.queue, e)
+	return e
+}
+
+// fail ends the run with an error; the first one counts.
+func (w *World) fail(format string, args ...any) {
+	if w.err == nil {
+		w.err = fmt.Errorf("simnet: at %v: "+format, append([]any{w.now.Sub(beginning)}, args...)...)
+	}
+}
+
+// ErrStuck is what [World.Run] wraps when virtual time ran out before every host came to rest.
+var ErrStuck = errors.New("simnet: hosts are not at rest")
+
+// Run lets time pass until every host is at rest with no connection left, an invariant is broken, or limit of virtual
+// time has passed.
+func (w *World) Run(limit time.Duration) error {
+	end := w.now.Add(limit)
+	for w.err == nil && !w.atRest() {
+		if w.queue.Len() == 0 || w.queue[0].at.After(end) {
+			what := ""
+			if w.Stalled != nil {
+				what = ": " + w.Stalled()
+			}
+			return fmt.Errorf("%w after %v%s", ErrStuck, limit, what)
+		}
+		w.step()
+	}
+	return w.err
+}
+
+// RunFor lets d of virtual time pass.
+func (w *World) RunFor(d time.Duration) error {
+	end := w.now.Add(d)
+	for w.err == nil && w.queue.Len() > 0 && !w.queue[0].at.After(end) {
+		w.step()
+	}
+	w.now = end
+	return w.err
+}
+
+// RunUntil lets time pass until done reports true, at most limit.
+func (w *World) RunUntil(limit time.Duration, done func() bool) error {
+	end := w.now.Add(limit)
+	for w.err == nil && !done() {
+		if w.queue.Len() == 0 || w.queue[0].at.After(end) {
+			return fmt.Errorf("%w: condition not met after %v", ErrStuck, limit)
+		}
+		w.step()
+	}
+	return w.err
+}
+
+func (w *World) step() {
+	e := heap.Pop(&w.queue).(*event)
+	if e.at.After(w.now) {
+		w.now = e.at
+	}
+	if e.do != nil {
+		e.do()
+	}
+}
+
+func (w *World) atRest() bool {
+	for _, h := range w.hosts {
+		if !h.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// event is something that is going to happen; do is nil if it was called off.
+type event struct {
+	at     time.Time
+	serial uint64 // keeps events of one instant in the order they were made
+	do     func()
+}
+
+type eventQueue []*event
+
+func (q eventQueue) Len() int { return len(q) }
+func (q eventQueue) Less(i, j int) bool {
+	if q[i].at.Equal(q[j].at) {
+		return q[i].serial < q[j].serial
+	}
+	return q[i].at.Before(q[j].at)
+}
+func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *eventQueue) Push(x any)   { *q = append(*q, x.(*event)) }
+func (q *eventQueue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return e
+}
