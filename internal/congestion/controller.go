@@ -31,7 +31,7 @@ type Controller interface {
 	// sent. It reports whether that began a new recovery period: packets sent before the current one began did not.
 	OnCongestion(now, sent monotime.Time) bool
 	// OnPersistentCongestion hears that nothing got through for long (RFC 9002, Section 7.6).
-	OnPersistentCongestion()
+	OnPersistentCongestion(now monotime.Time)
 	// OnSpurious hears that all the losses of the last recovery period were none: the packets were late. The controller
 	// takes back what it did when the period began.
 	OnSpurious()

@@ -6,7 +6,6 @@ import (
 
 	"github.com/dunlin-quic/dunlin/internal/congestion"
 	"github.com/dunlin-quic/dunlin/internal/monotime"
-	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 // ErrAckOfUnsent is returned for an ACK frame that acknowledges a packet that was never sent: a PROTOCOL_VIOLATION
@@ -20,108 +19,285 @@ type Config struct {
 	MaxDatagram int           // size of a full packet, bytes
 	InitialRTT  time.Duration // default 333 ms (RFC 9002, Section 6.2.2)
 	NoPacing    bool
-	Seed        [2]uint64 // for the packet numbers that are skipped; unpredictable to the peer
+	// Seed picks the packet numbers that are left out to catch a peer that acknowledges what it has not received; it
+	// must be unpredictable to the peer. Zero leaves out none.
+	Seed [2]uint64
 }
 
 // Recovery is the sending side of loss detection and congestion control of one connection. Use [Recovery.Init].
-type Recovery struct{ _ int }
+type Recovery struct {
+	spaces [NumSpaces]sendSpace
+	rtt    rtt
+	cc     congestion.Controller
+	pacer  congestion.Pacer
+	skip   skipper
+	ecn    ecn
+
+	maxDatagram int
+	inFlight    int
+	// pathStart are the first packet numbers on the current path.
+	pathStart [NumSpaces]uint64
+	// windowFull is when the congestion window was last in full use.
+	windowFull monotime.Time
+	reorder    reorderTolerance
+	losses     lossPeriod
+
+	client        bool
+	noPacing      bool
+	handshakeKeys bool
+	confirmed     bool
+	peerValidated bool // at a client: the server has finished validating our address
+	amplLimited   bool
+	ptoCount      int
+	armed         monotime.Time // of the latest event that restarts the timer of a client with nothing in flight
+	timeout       monotime.Time
+	timeoutStale  bool
+	maxAckDelay   time.Duration
+	ackDelayExp   uint8
+	counters      Counters
+}
+
+// sendSpace is what Recovery keeps of one packet number space.
+type sendSpace struct {
+	sentRing
+	largestAcked uint64
+	anyAcked     bool
+	lossTime     monotime.Time // when the oldest outstanding packet becomes lost by time; 0 for not at all
+	lastElicit   monotime.Time // when the last ack-eliciting packet was sent
+	eliciting    int           // outstanding ack-eliciting packets
+	plainRun     int           // packets sent since the last ack-eliciting one
+	probes       int           // ack-eliciting packets owed because of a probe timeout
+	persistent   persistentCongestion
+}
 
 // Init makes r ready for use.
-func (r *Recovery) Init(cfg Config) { panic("skeleton") }
+func (r *Recovery) Init(cfg Config) {
+	*r = Recovery{
+		cc:          cfg.Controller,
+		maxDatagram: cfg.MaxDatagram,
+		client:      cfg.Client,
+		noPacing:    cfg.NoPacing,
+		// RFC 9000, Section 18.2: the values of an absent transport parameter.
+		maxAckDelay: 25 * time.Millisecond,
+		ackDelayExp: 3,
+	}
+	r.rtt.init(cfg.InitialRTT)
+	r.skip.init(cfg.Seed)
+	r.reorder.init()
+	r.setPacingRate()
+}
 
 // NextPN returns the number of the next packet to be sent in space. It stays the same until Sent is called.
-func (r *Recovery) NextPN(space Space) uint64 { panic("skeleton") }
+func (r *Recovery) NextPN(space Space) uint64 { return r.spaces[space].next }
 
 // LargestAcked returns the largest packet number that the peer acknowledged in space.
-func (r *Recovery) LargestAcked(space Space) (pn uint64, ok bool) { panic("skeleton") }
+func (r *Recovery) LargestAcked(space Space) (pn uint64, ok bool) {
+	s := &r.spaces[space]
+	return s.largestAcked, s.anyAcked
+}
 
 // Record remembers a frame of the packet being built in space.
-func (r *Recovery) Record(space Space, f Frame) { panic("skeleton") }
+func (r *Recovery) Record(space Space, f Frame) { r.spaces[space].record(f) }
 
 // Recorded returns how many frames have been recorded for the packet being built in space.
-func (r *Recovery) Recorded(space Space) int { panic("skeleton") }
+func (r *Recovery) Recorded(space Space) int {
+	s := &r.spaces[space]
+	return int(s.recordHead - s.building)
+}
 
 // Abandon forgets what was recorded for a packet that is not sent after all.
-func (r *Recovery) Abandon(space Space) { panic("skeleton") }
+func (r *Recovery) Abandon(space Space) {
+	s := &r.spaces[space]
+	s.recordHead = s.building
+}
 
 // Sent tells that the packet numbered NextPN(space), of size bytes, goes out at now with the recorded frames.
-func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) { panic("skeleton") }
-
-// OnAck processes an ACK frame in a packet of space that the socket had at received. Frames become known as acknowledged
-// or lost to h before it returns.
-func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.AckFrame, h Handler) error {
-	panic("skeleton")
+func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
+	s := &r.spaces[space]
+	if s.atBound() {
+		r.forgetOldest(space)
+	}
+	s.push(sentPacket{sent: now, size: uint16(size), flags: flags})
+	if flags&AckEliciting != 0 {
+		s.eliciting++
+		s.lastElicit = now
+		s.plainRun = 0
+		if s.probes > 0 {
+			s.probes--
+		}
+		r.arm(now)
+	} else {
+		s.plainRun++
+	}
+	if flags&(InFlight|OffPath) == InFlight {
+		r.inFlight += size
+		if !r.noPacing {
+			r.pacer.OnSent(now, size)
+		}
+		if r.inFlight+r.maxDatagram > r.cc.Window() {
+			r.windowFull = now
+		}
+	}
+	if flags&ECT0 != 0 {
+		r.ecn.onSent(space)
+	}
+	if space == AppData && r.skip.due(s.next) {
+		s.sentRing.skip()
+	}
 }
 
 // SendTime returns when the next packet of size bytes may be sent, if it is subject to congestion control: now or before
 // for at once, later if the pacer holds it, monotime.Never if the congestion window is full. Probes that are owed, and
 // packets that are not in flight, need not ask.
-func (r *Recovery) SendTime(now monotime.Time, size int) monotime.Time { panic("skeleton") }
+func (r *Recovery) SendTime(now monotime.Time, size int) monotime.Time {
+	if r.inFlight+size > r.cc.Window() {
+		r.windowFull = now
+		return monotime.Never
+	}
+	if r.spaces[AppData].full() {
+		return monotime.Never
+	}
+	if r.noPacing {
+		return now
+	}
+	return r.pacer.Release(now)
+}
 
-// ProbesOwed returns how many ack-eliciting packets should be sent in space because of a probe timeout, regardless of
-// congestion window and pacer. Sent of an ack-eliciting packet pays one back. If nothing else is to be sent, send PING.
-func (r *Recovery) ProbesOwed(space Space) int { panic("skeleton") }
+// setPacingRate makes the pacer follow the window. RFC 9002, Section 7.7: somewhat faster than a window per RTT, so that
+// the pacer is not what limits; twice as fast in slow start, since the window doubles in that time.
+func (r *Recovery) setPacingRate() {
+	if r.noPacing {
+		return
+	}
+	window := uint64(r.cc.Window())
+	if r.cc.InSlowStart() {
+		window *= 2
+	} else {
+		window += window / 4
+	}
+	r.pacer.SetRate(window*uint64(time.Second)/uint64(max(r.rtt.smoothed, 1)), r.maxDatagram)
+}
+
+// wantPingAfter is how many packets in a row may be sent that the peer need not acknowledge.
+const wantPingAfter = 64
 
 // WantPing reports that the packet about to be sent in space, if it would only carry an ACK, should carry a PING as well:
 // the peer has acknowledged nothing for so long that our ACK ranges cannot be pruned (RFC 9000, Section 13.2.4).
-func (r *Recovery) WantPing(space Space) bool { panic("skeleton") }
-
-// Timeout returns when OnTimeout is to be called, zero for not at all.
-func (r *Recovery) Timeout() monotime.Time { panic("skeleton") }
-
-// OnTimeout does what is due at now: declares packets lost by time, or lets a probe timeout pass, after which ProbesOwed
-// is not zero and the oldest frames in flight were told lost to h, to be sent again. It reports whether a probe timeout
-// passed. Calling it early is harmless.
-func (r *Recovery) OnTimeout(now monotime.Time, h Handler) (pto bool) { panic("skeleton") }
+func (r *Recovery) WantPing(space Space) bool {
+	s := &r.spaces[space]
+	return s.plainRun >= wantPingAfter && s.eliciting == 0
+}
 
 // DropSpace forgets everything about space, whose keys were discarded (RFC 9002, Section 6.4).
-func (r *Recovery) DropSpace(space Space) { panic("skeleton") }
+func (r *Recovery) DropSpace(space Space) {
+	s := &r.spaces[space]
+	for pn := s.oldest; pn < s.next; pn++ {
+		if p := s.at(pn); p.state == outstanding {
+			r.settle(space, pn, p)
+		}
+	}
+	*s = sendSpace{sentRing: sentRing{base: s.next, oldest: s.next, next: s.next}}
+	r.ptoCount = 0
+	r.timeoutStale = true
+}
 
 // Requeue tells h that every frame in flight in space is lost, without regarding that as congestion: after a Retry and
 // after rejected 0-RTT (RFC 9002, Sections 6.3 and 6.4). Packet numbers go on.
-func (r *Recovery) Requeue(space Space, h Handler) { panic("skeleton") }
+func (r *Recovery) Requeue(space Space, h Handler) {
+	s := &r.spaces[space]
+	for pn := s.oldest; pn < s.next; pn++ {
+		if p := s.at(pn); p.state == outstanding {
+			r.settle(space, pn, p)
+			p.state = lost
+			p.epoch = 0
+			s.tellLost(space, p, h)
+		}
+	}
+	s.oldest = s.next
+	s.lossTime = 0
+	s.probes = 0
+	r.ptoCount = 0
+	r.timeoutStale = true
+}
 
 // ResetPath starts afresh on another path: new controller, RTT unknown; what is in flight on the old one still gets
 // acknowledged or lost but counts no more (RFC 9000, Section 9.4).
-func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) { panic("skeleton") }
+func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
+	r.cc = c
+	r.maxDatagram = maxDatagram
+	r.inFlight = 0
+	r.windowFull = 0
+	for i := range r.spaces {
+		r.pathStart[i] = r.spaces[i].next
+		r.spaces[i].persistent = persistentCongestion{}
+	}
+	r.rtt.init(0)
+	r.reorder.init()
+	r.losses.begin(false)
+	r.ecn.reset()
+	r.pacer = congestion.Pacer{}
+	r.setPacingRate()
+	r.ptoCount = 0
+	r.timeoutStale = true
+}
 
 // SetHandshakeKeys tells that Handshake packets can be sent.
-func (r *Recovery) SetHandshakeKeys() { panic("skeleton") }
+func (r *Recovery) SetHandshakeKeys() {
+	r.handshakeKeys = true
+	r.timeoutStale = true
+}
 
 // SetHandshakeConfirmed tells that the handshake is confirmed (RFC 9001, Section 4.1.2).
-func (r *Recovery) SetHandshakeConfirmed() { panic("skeleton") }
+func (r *Recovery) SetHandshakeConfirmed() {
+	r.confirmed = true
+	r.peerValidated = true
+	r.timeoutStale = true
+}
 
 // SetPeerAckDelay tells the peer's transport parameters max_ack_delay and ack_delay_exponent.
-func (r *Recovery) SetPeerAckDelay(maxDelay time.Duration, exponent uint8) { panic("skeleton") }
+func (r *Recovery) SetPeerAckDelay(maxDelay time.Duration, exponent uint8) {
+	r.maxAckDelay = maxDelay
+	r.ackDelayExp = exponent
+	r.timeoutStale = true
+}
 
 // SetAmplificationLimited tells whether the server can send nothing before it receives more: no probe timeout is armed
 // meanwhile (RFC 9002, Section 6.2.2.1).
-func (r *Recovery) SetAmplificationLimited(limited bool) { panic("skeleton") }
+func (r *Recovery) SetAmplificationLimited(limited bool) {
+	if r.amplLimited != limited {
+		r.amplLimited = limited
+		r.timeoutStale = true
+	}
+}
 
 // SetMaxDatagram changes the size of a full packet, after path MTU discovery.
-func (r *Recovery) SetMaxDatagram(n int) { panic("skeleton") }
+func (r *Recovery) SetMaxDatagram(n int) {
+	r.maxDatagram = n
+	r.cc.SetMaxDatagramSize(n)
+	r.setPacingRate()
+}
 
 // MarkECT0 reports whether packets should be sent with ECT(0): the path is being tested for ECN, or passed
 // (RFC 9000, Section 13.4.2).
-func (r *Recovery) MarkECT0() bool { panic("skeleton") }
+func (r *Recovery) MarkECT0() bool { return r.ecn.mark() }
 
-// PTO returns the probe timeout of space without backoff (RFC 9002, Section 6.2.1). For other uses of that period
-// (closing, path validation, key update), AppData's is meant.
-func (r *Recovery) PTO(space Space) time.Duration { panic("skeleton") }
+// SRTT returns the smoothed RTT of RFC 9002, Section 5.3; before the first sample, the initial RTT.
+func (r *Recovery) SRTT() time.Duration { return r.rtt.smoothed }
 
-// PTOCount returns how many probe timeouts have passed in a row.
-func (r *Recovery) PTOCount() int { panic("skeleton") }
+// MinRTT returns the lowest RTT seen on the path, 0 before the first sample.
+func (r *Recovery) MinRTT() time.Duration { return r.rtt.min }
 
-// SRTT, MinRTT, RTTVar and LatestRTT are RFC 9002, Section 5's; before the first sample the first is the initial RTT and
-// the second and the last are 0.
-func (r *Recovery) SRTT() time.Duration      { panic("skeleton") }
-func (r *Recovery) MinRTT() time.Duration    { panic("skeleton") }
-func (r *Recovery) RTTVar() time.Duration    { panic("skeleton") }
-func (r *Recovery) LatestRTT() time.Duration { panic("skeleton") }
+// RTTVar returns the mean variation of RTT samples.
+func (r *Recovery) RTTVar() time.Duration { return r.rtt.variation }
 
-// Cwnd returns the congestion window, InFlight what of it is used, in bytes.
-func (r *Recovery) Cwnd() int     { panic("skeleton") }
-func (r *Recovery) InFlight() int { panic("skeleton") }
+// LatestRTT returns the latest RTT sample, 0 before the first.
+func (r *Recovery) LatestRTT() time.Duration { return r.rtt.latest }
+
+// Cwnd returns the congestion window in bytes.
+func (r *Recovery) Cwnd() int { return r.cc.Window() }
+
+// InFlight returns how many bytes are sent and neither acknowledged nor lost.
+func (r *Recovery) InFlight() int { return r.inFlight }
 
 // Counters are totals over the connection's life.
 type Counters struct {
@@ -129,4 +305,4 @@ type Counters struct {
 }
 
 // Counters returns the totals so far.
-func (r *Recovery) Counters() Counters { panic("skeleton") }
+func (r *Recovery) Counters() Counters { return r.counters }

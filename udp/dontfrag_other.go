@@ -1,7 +1,0 @@
-//go:build !(darwin || freebsd || linux || windows)
-
-package udp
-
-import "syscall"
-
-func setDontFragment(syscall.RawConn) bool { return false }
