@@ -222,7 +222,7 @@ func (s *Server) receive(in quic.Inbound) {
 			s.World.send(s.Addr, in.Path.Remote, quic.NotECT, reply[:d.Len])
 			return
 		case quic.Drop:
-			s.Refused[d.Reason]++
+			s.Refused[d.Reason.String()]++
 			return
 		}
 		conn, err := quic.NewServer(s.World.now, s.cfg, d.Accept)

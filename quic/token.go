@@ -1,0 +1,182 @@
+package quic
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"io"
+	"net/netip"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// Defaults for how long address-validation tokens are good.
+const (
+	defaultRetryTokenLife = 10 * time.Second
+	defaultTokenLife      = 24 * time.Hour
+
+	// tokenSkew is how far the clocks of a fleet's servers may differ: a token from the future is not good.
+	tokenSkew = 5 * time.Second
+)
+
+// An address-validation token is a byte that tells its kind, a nonce, and a sealed text:
+//
+//	Retry:      issued (8), length of ODCID (1), ODCID padded to 20; authenticates IP address, port, DCID
+//	NEW_TOKEN:  issued (8);                                          authenticates IP address
+//
+// Each kind has one length. So a Retry token is recognised for one even where it can't be opened, because the key
+// changed or the client's port did, and the client learns at once that the attempt failed (RFC 9000, Sections 8.1.1 and
+// 8.1.3). The nonce of XChaCha20-Poly1305 is long enough to be random, however many servers share the key for however
+// long.
+const (
+	retryTokenKind = 0xd1
+	newTokenKind   = 0xd2
+
+	tokenNonceLen = chacha20poly1305.NonceSizeX
+	tokenSealLen  = chacha20poly1305.Overhead
+	newTokenText  = 8
+	retryText     = newTokenText + 1 + wire.MaxConnectionIDLen
+	newTokenLen   = 1 + tokenNonceLen + newTokenText + tokenSealLen
+	retryTokenLen = 1 + tokenNonceLen + retryText + tokenSealLen
+)
+
+// TokenID identifies an address-validation token. It is unpredictable.
+type TokenID [16]byte
+
+// endpointSecrets is what an endpoint derives from its StatelessResetKey. It is safe for concurrent use.
+type endpointSecrets struct {
+	resetKey [32]byte
+	token    cipher.AEAD
+}
+
+// newEndpointSecrets derives the secrets from key, or from a random key if it is nil.
+func newEndpointSecrets(key *[32]byte, random io.Reader) (*endpointSecrets, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	s := new(endpointSecrets)
+	if key != nil {
+		s.resetKey = *key
+	} else {
+		mustRead(random, s.resetKey[:])
+	}
+	// No connection ID is as long as the label, so that no stateless reset token tells anything about the token key.
+	tokenKey, err := hkdf.Expand(sha256.New, s.resetKey[:], "dunlin address validation token", chacha20poly1305.KeySize)
+	if err != nil {
+		return nil, err
+	}
+	s.token, err = chacha20poly1305.NewX(tokenKey)
+	return s, err
+}
+
+// resetToken returns the stateless reset token of a connection ID that this endpoint issued.
+func (s *endpointSecrets) resetToken(cid ConnectionID) StatelessResetToken {
+	return newResetToken(&s.resetKey, cid)
+}
+
+// newToken returns a token for a NEW_TOKEN frame, which proves that the client at addr has received it (RFC 9000, Section
+// 8.1.3).
+func (s *endpointSecrets) newToken(now time.Time, addr netip.Addr, random io.Reader) []byte {
+	var text [newTokenText]byte
+	binary.BigEndian.PutUint64(text[:], uint64(now.UnixMilli()))
+	aad := newTokenAAD(addr)
+	return s.sealToken(make([]byte, 0, newTokenLen), newTokenKind, random, text[:], aad[:])
+}
+
+// appendRetryToken appends the token of a Retry packet that gives the client at addr the connection ID scid.
+func (s *endpointSecrets) appendRetryToken(b []byte, now time.Time, addr netip.AddrPort, odcid, scid ConnectionID, random io.Reader) []byte {
+	var text [retryText]byte
+	binary.BigEndian.PutUint64(text[:], uint64(now.UnixMilli()))
+	text[newTokenText] = byte(odcid.Len())
+	copy(text[newTokenText+1:], odcid.Bytes())
+	aad := retryTokenAAD(addr, scid)
+	return s.sealToken(b, retryTokenKind, random, text[:], aad[:])
+}
+
+func (s *endpointSecrets) sealToken(b []byte, kind byte, random io.Reader, text, aad []byte) []byte {
+	b = append(b, kind)
+	n := len(b)
+	b = append(b, make([]byte, tokenNonceLen)...)
+	nonce := b[n:]
+	mustRead(random, nonce)
+	return s.token.Seal(b, nonce, text, aad)
+}
+
+// newTokenAAD and retryTokenAAD return what a token is bound to besides its text.
+func newTokenAAD(addr netip.Addr) (aad [1 + 16]byte) {
+	aad[0] = newTokenKind
+	ip := addr.As16()
+	copy(aad[1:], ip[:])
+	return aad
+}
+
+func retryTokenAAD(addr netip.AddrPort, dcid ConnectionID) (aad [1 + 16 + 2 + 1 + wire.MaxConnectionIDLen]byte) {
+	aad[0] = retryTokenKind
+	ip := addr.Addr().As16()
+	copy(aad[1:], ip[:])
+	binary.BigEndian.PutUint16(aad[17:], addr.Port())
+	aad[19] = byte(dcid.Len())
+	copy(aad[20:], dcid.Bytes())
+	return aad
+}
+
+// tokenVerdict is what the token of an Initial packet is.
+type tokenVerdict uint8
+
+const (
+	tokenNone     tokenVerdict = iota // none, or none that means anything here: as if there were none
+	tokenRetry                        // from a Retry packet, good
+	tokenNew                          // from a NEW_TOKEN frame, good if it was not used before
+	tokenBadRetry                     // from a Retry packet, not good: the attempt can't succeed
+)
+
+// openedToken is a token that was checked.
+type openedToken struct {
+	verdict tokenVerdict
+	odcid   ConnectionID // tokenRetry
+	id      TokenID      // tokenNew
+	expires time.Time    // tokenNew
+}
+
+// tokenLives says how long tokens are good; not positive means never.
+type tokenLives struct{ retry, new time.Duration }
+
+// openToken checks the token of an Initial packet that came from addr with destination connection ID dcid.
+func (s *endpointSecrets) openToken(now time.Time, addr netip.AddrPort, dcid ConnectionID, token []byte, lives tokenLives) openedToken {
+	switch {
+	case len(token) == retryTokenLen && token[0] == retryTokenKind:
+		aad := retryTokenAAD(addr, dcid)
+		text, ok := s.openSealed(token, aad[:])
+		if !ok || !fresh(now, text, lives.retry) || text[newTokenText] > wire.MaxConnectionIDLen {
+			return openedToken{verdict: tokenBadRetry}
+		}
+		odcid := text[newTokenText+1:][:text[newTokenText]]
+		return openedToken{verdict: tokenRetry, odcid: wire.NewConnectionID(odcid)}
+	case len(token) == newTokenLen && token[0] == newTokenKind:
+		aad := newTokenAAD(addr.Addr())
+		text, ok := s.openSealed(token, aad[:])
+		if !ok || !fresh(now, text, lives.new) {
+			return openedToken{}
+		}
+		return openedToken{verdict: tokenNew, id: TokenID(token[1:17]), expires: issued(text).Add(lives.new)}
+	}
+	return openedToken{}
+}
+
+func (s *endpointSecrets) openSealed(token, aad []byte) ([]byte, bool) {
+	nonce, sealed := token[1:1+tokenNonceLen], token[1+tokenNonceLen:]
+	text, err := s.token.Open(nil, nonce, sealed, aad)
+	return text, err == nil
+}
+
+func issued(text []byte) time.Time { return time.UnixMilli(int64(binary.BigEndian.Uint64(text))) }
+
+func fresh(now time.Time, text []byte, life time.Duration) bool {
+	age := now.Sub(issued(text))
+	return age >= -tokenSkew && age < life
+}
