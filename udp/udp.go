@@ -64,9 +64,9 @@ type Message struct {
 	ECN ECN
 	// Received is when the system had it, if Config.Timestamps asks for that; otherwise when it was read.
 	Received time.Time
-	// Err is nil for what was received. Otherwise the message is an ICMP error (a *os.SyscallError around a
-	// syscall.Errno, such as ECONNREFUSED) that a datagram to Remote brought about, and Buf[:N] is the start of
-	// that datagram's payload as the error quoted it. See Config.Errors.
+	// Err is nil for what was received. Otherwise it is a syscall.Errno such as ECONNREFUSED that an ICMP error
+	// stands for, Remote is where the datagram went that brought it about, and Buf[:N] the start of that datagram's
+	// payload as far as the error quoted it. See Config.Errors.
 	Err error
 }
 
@@ -109,20 +109,4 @@ type Capabilities struct {
 	DontFragment bool // datagrams are never fragmented on the way
 	Errors       bool // ICMP errors are delivered
 	DropCounter  bool // Stats.ReceiveDrops counts
-}
-
-// Stats counts what a socket has done.
-type Stats struct {
-	Reads, Sends      uint64 // system calls that moved data
-	DatagramsReceived uint64
-	DatagramsSent     uint64
-	ReceiveDrops      uint64 // thrown away by the system because the receive buffer was full
-	Truncated         uint64 // received but longer than Message.Buf, and dropped
-	ReadErrors        uint64 // reads that failed and were tried again
-	SendTooLarge      uint64 // datagrams that the interface or path can't carry
-	SendDrops         uint64 // datagrams dropped for another passing cause
-	SendWaits         uint64 // sends that had to wait for room in the send buffer
-	SendRetries       uint64 // sends tried again because they got the error of an earlier datagram
-	GSOFallbacks      uint64 // batches sent one by one because GSO failed
-	ICMPErrors        uint64 // received, delivered or not
 }

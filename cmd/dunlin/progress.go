@@ -79,11 +79,13 @@ func (p *progress) show(delay time.Duration) {
 	bar := progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(p.out),
 		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowCount(),
 		progressbar.OptionShowTotalBytes(true),
 		progressbar.OptionUseIECUnits(false),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetSpinnerChangeInterval(0), // it would start a goroutine; the ticker below redraws
 	)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

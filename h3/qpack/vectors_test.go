@@ -28,13 +28,16 @@ func (t *table) entries() (fields []Field) {
 }
 
 var (
-	authority   = Field{Name: ":authority", Value: "www.example.com"}
-	samplePath  = Field{Name: ":path", Value: "/sample/path"}
-	customKey   = Field{Name: "custom-key", Value: "custom-value"}
-	customKey2  = Field{Name: "custom-key", Value: "custom-value2"}
-	indexHTML   = Field{Name: ":path", Value: "/index.html"}
-	rootPath    = Field{Name: ":path", Value: "/"}
-	appendixB   = uint64(220)
+	authority  = Field{Name: ":authority", Value: "www.example.com"}
+	samplePath = Field{Name: ":path", Value: "/sample/path"}
+	customKey  = Field{Name: "custom-key", Value: "custom-value"}
+	customKey2 = Field{Name: "custom-key", Value: "custom-value2"}
+	indexHTML  = Field{Name: ":path", Value: "/index.html"}
+	rootPath   = Field{Name: ":path", Value: "/"}
+)
+
+const (
+	appendixB   = 220 // the capacity of the table in Appendix B
 	setCapacity = "3fbd01"
 )
 

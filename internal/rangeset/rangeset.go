@@ -120,6 +120,25 @@ func (s *Set) ContainsRange(start, end uint64) bool {
 	return r.Start <= start && end <= r.End
 }
 
+// Gap returns the first integers from start up to, not including, end that are not in the set, false if all are.
+func (s *Set) Gap(start, end uint64) (Range, bool) {
+	i := 0
+	if len(s.r) > 0 {
+		i = s.search(start)
+		if r := s.r[i]; r.Start <= start {
+			start = max(start, r.End)
+			i++
+		}
+	}
+	if start >= end {
+		return Range{}, false
+	}
+	if i < len(s.r) {
+		end = min(end, s.r[i].Start)
+	}
+	return Range{start, end}, true
+}
+
 // Len returns the number of ranges.
 func (s *Set) Len() int { return len(s.r) }
 

@@ -1,0 +1,104 @@
+package udp
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// linuxSocket is the Socket of Linux: recvmmsg with GRO, sendmsg with GSO, and control messages for everything else.
+//
+// Reading goes through RawConn.Read, which waits in Go's poller. Sending goes through RawConn.Control, which takes no lock, so
+// that goroutines send side by side; only when the send buffer is full does one wait in RawConn.Write.
+type linuxSocket struct {
+	counters
+	pc       *net.UDPConn
+	rc       syscall.RawConn
+	local    netip.AddrPort
+	v6       bool // AF_INET6; IPv4 addresses are mapped at the system's door
+	wildcard bool // bound to all addresses
+	blocking bool
+	caps     Capabilities // but for GSO
+	gso      atomic.Bool
+	closed   atomic.Bool
+	r        reader // of ReadBatch's one caller
+	zones    zoneCache
+}
+
+func newSystemSocket(c *net.UDPConn, cfg Config) (Socket, error) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &linuxSocket{pc: c, rc: rc, local: addrPortOf(c.LocalAddr()), blocking: cfg.BlockingReads}
+	s.wildcard = s.local.Addr().IsUnspecified()
+	if e := rc.Control(func(fd uintptr) { err = s.setup(int(fd), cfg) }); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.caps.DontFragment = setDontFragment(rc)
+	s.r.init(s)
+	return s, nil
+}
+
+// setup turns on what the kernel has. Only what can't be done without is an error: kernels and sandboxes differ.
+func (s *linuxSocket) setup(fd int, cfg Config) error {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil {
+		return err
+	}
+	s.v6 = domain == unix.AF_INET6
+	on := func(level, option int) bool { return unix.SetsockoptInt(fd, level, option, 1) == nil }
+
+	// An IPv6 socket that takes IPv4-mapped addresses wants the options of both families.
+	s.caps.ECN = on(unix.IPPROTO_IP, unix.IP_RECVTOS)
+	s.caps.PacketInfo = s.v6 || on(unix.IPPROTO_IP, unix.IP_PKTINFO)
+	if s.v6 {
+		s.caps.ECN = on(unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS) && s.caps.ECN
+		s.caps.PacketInfo = on(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO)
+	}
+	if cfg.Errors {
+		s.caps.Errors = on(unix.IPPROTO_IP, unix.IP_RECVERR)
+		if s.v6 {
+			s.caps.Errors = on(unix.IPPROTO_IPV6, unix.IPV6_RECVERR) && s.caps.Errors
+		}
+	}
+	s.caps.GRO = on(unix.IPPROTO_UDP, unix.UDP_GRO)
+	s.caps.DropCounter = on(unix.SOL_SOCKET, unix.SO_RXQ_OVFL)
+	if cfg.Timestamps {
+		on(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS)
+	}
+	_, err = unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
+	s.gso.Store(err == nil)
+
+	// The FORCE options pass the limits of net.core for those who may; the others go as far as these allow.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, cfg.ReceiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReceiveBuffer)
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, cfg.SendBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer)
+	}
+	return nil
+}
+
+func (s *linuxSocket) LocalAddr() netip.AddrPort { return s.local }
+
+func (s *linuxSocket) Capabilities() Capabilities {
+	c := s.caps
+	c.GSO = s.gso.Load()
+	return c
+}
+
+func (s *linuxSocket) Close() error {
+	if s.closed.Swap(true) {
+		return closedError("close")
+	}
+	// A reader that waits in the system rather than in the poller wakes by the shutdown; that it says ENOTCONN means nothing.
+	_ = s.rc.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RD) })
+	return s.pc.Close()
+}
