@@ -1,9 +1,14 @@
 package quic
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 // Config configures connections. The zero value is the default for every field and a negative number means none.
@@ -48,8 +53,23 @@ type Config struct {
 	// number refuses datagrams.
 	MaxDatagramFrame int
 
+	// Tokens is where clients keep the tokens that servers gave them. Default none.
+	Tokens TokenCache
+
 	// Rand is the source of connection IDs and other unpredictable bytes. Default crypto/rand.Reader.
 	Rand io.Reader
+
+	secrets *endpointSecrets // set by Resolve: the config is complete, and never changes again
+}
+
+// TokenCache keeps address-validation tokens of servers for clients (RFC 9000, Section 8.1.3). Safe for concurrent
+// use, and non-blocking.
+type TokenCache interface {
+	// PutToken keeps token, which the callee owns, for connections to serverName.
+	PutToken(serverName string, token []byte)
+	// TakeToken returns a token for serverName and forgets it, so that no token is seen on two connections; nil if
+	// there is none.
+	TakeToken(serverName string) []byte
 }
 
 // CongestionControl names a congestion controller.
@@ -68,4 +88,88 @@ type ConnectionIDGenerator interface {
 	Len() int
 	// Generate returns a new ID that an observer can't link to others (RFC 9000, Section 5.1).
 	Generate() ConnectionID
+}
+
+// The bounds of a datagram's size (RFC 9000, Sections 14.1 and 18.2).
+const (
+	minDatagramSize = 1200
+	maxDatagramSize = 65527
+)
+
+// activeConnectionIDLimit is how many connection IDs of the peer a connection keeps at a time.
+const activeConnectionIDLimit = 8
+
+// Resolve returns a copy of c in which every default is filled in, ready for any number of connections. An owner of
+// many connections calls it once: [NewClient] and [NewServer] then share the result, while they make a copy of their own of a
+// Config that is not resolved, and with it TLS session ticket keys that no other connection has.
+func (c *Config) Resolve() (*Config, error) {
+	if c == nil {
+		return nil, errors.New("quic: no config")
+	}
+	if c.secrets != nil {
+		return c, nil
+	}
+	r := *c
+	if r.TLS == nil {
+		return nil, errors.New("quic: Config.TLS is required")
+	}
+	if len(r.TLS.NextProtos) == 0 && r.TLS.GetConfigForClient == nil {
+		return nil, errors.New("quic: Config.TLS.NextProtos is required")
+	}
+	if r.TLS.MinVersion < tls.VersionTLS13 {
+		r.TLS = r.TLS.Clone()
+		r.TLS.MinVersion = tls.VersionTLS13
+	}
+	r.HandshakeTimeout = durationOr(r.HandshakeTimeout, 10*time.Second)
+	r.IdleTimeout = durationOr(r.IdleTimeout, 30*time.Second)
+	r.KeepAlive = durationOr(r.KeepAlive, 0)
+	for _, f := range []struct {
+		v   *int
+		def int
+	}{
+		{&r.StreamWindow, 512 << 10}, {&r.MaxStreamWindow, 16 << 20}, {&r.ConnWindow, 768 << 10}, {&r.MaxConnWindow, 24 << 20},
+		{&r.MaxBidiStreams, 100}, {&r.MaxUniStreams, 100}, {&r.MaxPacketSize, 1452}, {&r.MaxDatagramFrame, 65535},
+	} {
+		*f.v = intOr(*f.v, f.def)
+	}
+	r.MaxStreamWindow = max(r.MaxStreamWindow, r.StreamWindow)
+	r.MaxConnWindow = max(r.MaxConnWindow, r.ConnWindow)
+	r.MaxPacketSize = min(max(r.MaxPacketSize, minDatagramSize), maxDatagramSize)
+	r.MaxDatagramFrame = min(r.MaxDatagramFrame, 65535)
+	// RFC 9000, Section 4.6: more than 2^60 streams can't be numbered.
+	r.MaxBidiStreams = min(r.MaxBidiStreams, 1<<60)
+	r.MaxUniStreams = min(r.MaxUniStreams, 1<<60)
+	if r.CongestionControl > NewReno {
+		return nil, fmt.Errorf("quic: unknown congestion controller %d", r.CongestionControl)
+	}
+	if r.Rand == nil {
+		r.Rand = rand.Reader
+	}
+	if r.ConnectionIDs == nil {
+		r.ConnectionIDs = newRandomCIDs(defaultCIDLen, r.Rand)
+	}
+	if n := r.ConnectionIDs.Len(); n < 0 || n > wire.MaxConnectionIDLen {
+		return nil, fmt.Errorf("quic: connection IDs of %d bytes", n)
+	}
+	if r.StatelessResetKey == nil {
+		r.StatelessResetKey = new([32]byte)
+		mustRead(r.Rand, r.StatelessResetKey[:])
+	}
+	var err error
+	r.secrets, err = newEndpointSecrets(r.StatelessResetKey, r.Rand)
+	return &r, err
+}
+
+func durationOr(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
+func intOr(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return max(n, 0)
 }

@@ -2,65 +2,279 @@ package quic
 
 import (
 	"crypto/tls"
+	"encoding/binary"
+	"fmt"
 	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/congestion"
+	"github.com/dunlin-quic/dunlin/internal/monotime"
+	"github.com/dunlin-quic/dunlin/internal/protect"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// Conn is one QUIC connection as a state machine.
-type Conn struct{ _ int }
+// Conn is one QUIC connection as a state machine. Its methods, and those of its streams, must be called by one goroutine
+// at a time. See the package comment for the order of calls.
+type Conn struct {
+	cfg     *Config
+	secrets *endpointSecrets // for the tokens of our connection IDs and, on servers, of NEW_TOKEN frames
+	epoch   monotime.Epoch
+	now     monotime.Time // as the owner gave it with the call in progress, or with the last one
+	created monotime.Time
+	side    Side
+	state   connState
+	version Version
 
-// NewClient starts a connection to path.Remote. The first PollTransmit yields the ClientHello.
-func NewClient(now time.Time, cfg *Config, path Path) (*Conn, error) { panic("skeleton") }
+	complete   bool // TLS has finished
+	confirming bool // the handshake is confirmed as soon as the packet in hand is processed
+	confirmed  bool // RFC 9001, Section 4.1.2
 
-// NewServer starts the server side of the connection attempt that [Demux] accepted. The caller then passes the first
-// datagram to Receive.
-func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) { panic("skeleton") }
+	hs       *handshake    // nil once confirmed
+	tls      *tls.QUICConn // nil when TLS has nothing more to say
+	tlsState *tls.ConnectionState
+	post     postHandshake
+	crypto   cryptoStream // of 1-RTT packets
 
-// Receive processes what arrived.
-func (c *Conn) Receive(now time.Time, in Inbound) { panic("skeleton") }
+	keys        protect.AppKeys
+	dropKeysAt  monotime.Time // when the keys before the last key update go
+	recv        recovery.Received
+	rec         recovery.Recovery
+	streams     streamTable
+	datagrams   datagrams
+	local       localCIDs
+	peer        peerCIDs
+	path        *path // in use
+	others      [maxOtherPaths]*path
+	events      eventQueue
+	closing     closing
+	err         error // why the connection ended
+	stats       Stats
+	arrivals    arrivals
+	idleTimeout time.Duration
+	sendAt      monotime.Time // when the pacer lets the next packet go
+	newToken    []byte
 
-// HandleTimeout does what is due at now.
-func (c *Conn) HandleTimeout(now time.Time) { panic("skeleton") }
-
-// PollTransmit fills buf with up to maxSegments datagrams.
-func (c *Conn) PollTransmit(now time.Time, buf []byte, maxSegments int) (Transmit, bool) {
-	panic("skeleton")
+	sendHandshakeDone bool
+	sendNewToken      bool
+	sendPing          bool
+	streamsFirst      bool // whose turn it is, streams' or datagrams'
 }
 
-// NextTimeout returns when HandleTimeout (or PollTransmit, for the pacer) wants to be called.
-func (c *Conn) NextTimeout() (time.Time, bool) { panic("skeleton") }
+// arrivals is what the idle timeout and keep-alive go by.
+type arrivals struct {
+	last monotime.Time // of restarting the idle timer
+	// sent: an ack-eliciting packet has gone out since the last packet arrived.
+	sent bool
+}
 
-// NextEndpointEvent returns the next event for the owner of the routing table.
-func (c *Conn) NextEndpointEvent() EndpointEvent { panic("skeleton") }
+func newConn(now time.Time, cfg *Config, side Side, addr Path, version Version) *Conn {
+	c := &Conn{cfg: cfg, secrets: cfg.secrets, side: side, version: version, epoch: monotime.NewEpoch(now)}
+	c.now = c.epoch.At(now)
+	c.created = c.now
+	c.arrivals.last = c.now
+	c.idleTimeout = cfg.IdleTimeout
+	c.path = &path{addr: addr, validated: side == Client}
+	c.path.mtu.init(cfg.MaxPacketSize)
+	c.local.limit = 1
+	c.rec.Init(recovery.Config{
+		Client:      side == Client,
+		Controller:  newController(cfg, minDatagramSize),
+		MaxDatagram: minDatagramSize,
+		NoPacing:    cfg.NoPacing,
+		Seed:        [2]uint64{c.randomUint64(), c.randomUint64()},
+	})
+	c.recv.Init(recovery.AppData, ownMaxAckDelay, ownAckDelayExponent)
+	c.streams.init(side, cfg)
+	c.datagrams.init(cfg)
+	c.hs = &handshake{}
+	if cfg.HandshakeTimeout > 0 {
+		c.hs.deadline = c.now.Add(cfg.HandshakeTimeout)
+	}
+	for s := range c.hs.spaces {
+		c.hs.spaces[s].recv.Init(recovery.Space(s), ownMaxAckDelay, ownAckDelayExponent)
+	}
+	return c
+}
 
-// NextEvent returns the next event for the application.
-func (c *Conn) NextEvent() Event { panic("skeleton") }
+// The values of max_ack_delay and ack_delay_exponent that this side offers: those that need no saying (RFC 9000, Section
+// 18.2).
+const (
+	ownMaxAckDelay      = 25 * time.Millisecond
+	ownAckDelayExponent = 3
+)
 
-// OpenStream opens a stream.
-func (c *Conn) OpenStream(d Dir) (*Stream, error) { panic("skeleton") }
+func newController(cfg *Config, maxDatagram int) congestion.Controller {
+	if cfg.CongestionControl == NewReno {
+		return congestion.NewNewReno(maxDatagram)
+	}
+	return congestion.NewCUBIC(maxDatagram)
+}
 
-// TrySendDatagram queues an unreliable datagram.
-func (c *Conn) TrySendDatagram(p []byte) error { panic("skeleton") }
+// NewClient starts a connection to path.Remote. The first PollTransmit yields the ClientHello. An error is one of the
+// configuration.
+func NewClient(now time.Time, cfg *Config, path Path) (*Conn, error) {
+	cfg, err := cfg.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(now, cfg, Client, path, Version1)
+	c.useOwnCID(cfg.ConnectionIDs.Generate())
 
-// TryReceiveDatagram returns the next unreliable datagram.
-func (c *Conn) TryReceiveDatagram() ([]byte, error) { panic("skeleton") }
+	// RFC 9000, Section 7.2: a destination connection ID that nobody can predict, of 8 bytes at least.
+	var dcid [8]byte
+	mustRead(cfg.Rand, dcid[:])
+	c.hs.origDCID = wire.NewConnectionID(dcid[:])
+	c.hs.initialDCID = c.hs.origDCID
+	c.path.dcid = c.hs.origDCID
+	if err := c.setInitialKeys(); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	if cfg.Tokens != nil {
+		if token := cfg.Tokens.TakeToken(cfg.TLS.ServerName); len(token) <= maxTokenLen {
+			c.hs.token = token
+		}
+	}
+	tp := c.ownParameters()
+	if err := c.startTLS(&tp); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	return c, nil
+}
 
-// Close starts the immediate close.
-func (c *Conn) Close(now time.Time, err error) { panic("skeleton") }
+// NewServer starts the server side of the connection attempt that [Demux] accepted. The caller then passes the first
+// datagram to Receive. An error is one of the configuration.
+func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
+	cfg, err := cfg.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(now, cfg, Server, in.Path, in.Version)
+	c.path.validated = in.Validated
+	c.path.dcid = in.SCID
+	c.hs.peerSCID = in.SCID
+	c.hs.origDCID, c.hs.initialDCID = in.ODCID, in.DCID
+	// Until the client knows ours, it uses the connection ID that it made up, or got by Retry.
+	c.endpointEvent(EndpointEvent{Kind: EndpointCIDIssued, CID: in.DCID})
+	c.useOwnCID(cfg.ConnectionIDs.Generate())
+	c.usePeerSCID(in.SCID)
+	if in.secrets != nil {
+		c.secrets = in.secrets
+	}
+	if in.sealer != nil {
+		s := &c.hs.spaces[recovery.Initial]
+		s.sealer, s.opener = in.sealer, in.opener
+	} else if err := c.setInitialKeys(); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	c.updateAmplification()
+
+	tp := c.ownParameters()
+	tp.OriginalDCID = in.ODCID
+	tp.RetrySCID, tp.HasRetrySCID = in.DCID, in.Retried
+	if id := c.local.active[0].id; id.Len() > 0 {
+		tp.ResetToken, tp.HasResetToken = c.secrets.resetToken(id), true
+	}
+	if err := c.startTLS(&tp); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	return c, nil
+}
+
+// useOwnCID makes id the first connection ID of this side.
+func (c *Conn) useOwnCID(id ConnectionID) {
+	c.local.add(id, false)
+	c.endpointEvent(EndpointEvent{Kind: EndpointCIDIssued, CID: id})
+}
+
+// usePeerSCID makes the source connection ID of the peer's first packet the one to send to. Its sequence number is 0.
+func (c *Conn) usePeerSCID(id ConnectionID) {
+	c.hs.peerSCID = id
+	c.peer.active = append(c.peer.active, peerCID{id: id, used: true})
+	c.peer.seen.Add(0, 1)
+	c.path.dcid, c.path.dcidSeq = id, 0
+}
+
+// setInitialKeys derives the keys of Initial packets (RFC 9001, Section 5.2).
+func (c *Conn) setInitialKeys() error {
+	var err error
+	s := &c.hs.spaces[recovery.Initial]
+	s.sealer, s.opener, err = protect.NewInitial(c.version, c.hs.initialDCID, c.side == Server)
+	return err
+}
+
+// enter starts a call by the owner at now. Time never goes back.
+func (c *Conn) enter(now time.Time) { c.now = max(c.now, c.epoch.At(now)) }
+
+func (c *Conn) randomUint64() uint64 {
+	var b [8]byte
+	mustRead(c.cfg.Rand, b[:])
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+// OpenStream opens a stream in direction d. It fails with ErrStreamLimit while the peer allows no more (then
+// [EventStreamsAvailable] tells when it does), or with the reason why the connection ended. The peer learns of the
+// stream when something is written to it.
+func (c *Conn) OpenStream(d Dir) (*Stream, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.streams.open(d)
+}
 
 // Side returns which side this is.
-func (c *Conn) Side() Side { panic("skeleton") }
+func (c *Conn) Side() Side { return c.side }
+
+// Version returns the version of QUIC in use.
+func (c *Conn) Version() Version { return c.version }
 
 // Path returns the path in use.
-func (c *Conn) Path() Path { panic("skeleton") }
+func (c *Conn) Path() Path { return c.path.addr }
 
-// ConnectionState returns what TLS negotiated.
-func (c *Conn) ConnectionState() tls.ConnectionState { panic("skeleton") }
+// ConnectionState returns what TLS negotiated. It is complete when Established reports true.
+func (c *Conn) ConnectionState() tls.ConnectionState {
+	switch {
+	case c.tlsState != nil:
+		return *c.tlsState
+	case c.tls != nil:
+		return c.tls.ConnectionState()
+	}
+	return tls.ConnectionState{}
+}
 
-// Established reports whether the TLS handshake is complete.
-func (c *Conn) Established() bool { panic("skeleton") }
+// Established reports whether the TLS handshake is complete: the peer is who it says, and streams carry data.
+func (c *Conn) Established() bool { return c.complete }
 
-// Err returns why the connection ended, or nil.
-func (c *Conn) Err() error { panic("skeleton") }
+// Confirmed reports whether the handshake is confirmed (RFC 9001, Section 4.1.2).
+func (c *Conn) Confirmed() bool { return c.confirmed }
+
+// Err returns why the connection ended: a *[TransportError], an *[ApplicationError], or one of the errors that match
+// [net.ErrClosed]. Nil while it has not.
+func (c *Conn) Err() error { return c.err }
+
+// InitiateKeyUpdate replaces the keys that protect 1-RTT packets (RFC 9001, Section 6). It reports whether it did: not before the
+// handshake is confirmed, and not while the last update is fresh.
+func (c *Conn) InitiateKeyUpdate() bool {
+	return c.state == stateActive && c.confirmed && c.keys.InitiateUpdate()
+}
+
+// Ping makes the peer acknowledge something soon, which tests that it is there and restarts both idle timers.
+func (c *Conn) Ping() { c.sendPing = true }
 
 // Stats returns the counters.
-func (c *Conn) Stats() Stats { panic("skeleton") }
+func (c *Conn) Stats() Stats {
+	s := c.stats
+	if c.state == stateActive {
+		c.fillStats(&s)
+	}
+	return s
+}
+
+// fillStats adds what others count.
+func (c *Conn) fillStats(s *Stats) {
+	n := c.rec.Counters()
+	s.PacketsLost, s.BytesLost, s.SpuriousLosses, s.PTOs = n.PacketsLost, n.BytesLost, n.SpuriousLosses, n.PTOs
+	s.RTT, s.MinRTT, s.RTTVar, s.LatestRTT = c.rec.SRTT(), c.rec.MinRTT(), c.rec.RTTVar(), c.rec.LatestRTT()
+	s.Cwnd, s.BytesInFlight = c.rec.Cwnd(), c.rec.InFlight()
+	s.PacketSize = c.path.mtu.size
+	s.KeyUpdates = c.keys.Updates()
+}

@@ -77,6 +77,11 @@ func (e *TransportError) Unwrap() error { return e.Err }
 // Is reports that a connection that ended matches net.ErrClosed.
 func (e *TransportError) Is(target error) bool { return target == net.ErrClosed }
 
+// transportError returns an error of this side's finding.
+func transportError(code TransportErrorCode, reason string) *TransportError {
+	return &TransportError{Code: code, Reason: reason}
+}
+
 // ApplicationError is why a connection ended, where the protocol over QUIC closed it (RFC 9000, Section 11.1).
 // It matches [net.ErrClosed].
 type ApplicationError struct {

@@ -1,5 +1,7 @@
 package quic
 
+import "net/netip"
+
 // EventKind says what an [Event] tells.
 type EventKind uint8
 
@@ -26,6 +28,8 @@ const (
 	EventStreamsAvailable
 	// EventDatagramReceived: Conn.TryReceiveDatagram has at least one datagram.
 	EventDatagramReceived
+	// EventDatagramsWritable: after TrySendDatagram returned ErrWouldBlock, there is room again.
+	EventDatagramsWritable
 	// EventPathChanged: the connection now uses another path, see Conn.Path.
 	EventPathChanged
 	// EventClosed: the connection ended; Err says why. Last of all, once.
@@ -64,7 +68,63 @@ type StatelessResetToken [16]byte
 
 // EndpointEvent tells the owner of the routing table what to route to a connection.
 type EndpointEvent struct {
-	Kind  EndpointEventKind
-	CID   ConnectionID
-	Token StatelessResetToken
+	Kind   EndpointEventKind
+	CID    ConnectionID
+	Token  StatelessResetToken
+	Remote netip.AddrPort // of the reset tokens
+}
+
+// eventQueue holds the events that the connection itself tells, each kind at most once. Those of streams come from the
+// stream table.
+type eventQueue struct {
+	pending  uint16 // bits by EventKind
+	endpoint []EndpointEvent
+}
+
+// event queues an event without fields.
+func (c *Conn) event(k EventKind) { c.events.pending |= 1 << k }
+
+// take removes the event of kind k, if it is queued.
+func (q *eventQueue) take(k EventKind) bool {
+	had := q.pending&(1<<k) != 0
+	q.pending &^= 1 << k
+	return had
+}
+
+func (c *Conn) endpointEvent(e EndpointEvent) { c.events.endpoint = append(c.events.endpoint, e) }
+
+// NextEvent returns the next event for the application; its kind is EventNone if there is none. Events that later ones
+// have made pointless are not told.
+func (c *Conn) NextEvent() Event {
+	if c.events.pending != 0 {
+		for _, k := range [...]EventKind{
+			EventEstablished, EventConfirmed, EventPathChanged, EventDatagramReceived, EventDatagramsWritable,
+		} {
+			if c.events.take(k) {
+				return Event{Kind: k}
+			}
+		}
+		if c.events.take(EventClosed) {
+			return Event{Kind: EventClosed, Err: c.err}
+		}
+	}
+	if c.state == stateActive {
+		if e, ok := c.streams.nextEvent(); ok {
+			return e
+		}
+	}
+	return Event{}
+}
+
+// NextEndpointEvent returns the next event for the owner of the routing table; its kind is EndpointNone if there is none.
+func (c *Conn) NextEndpointEvent() EndpointEvent {
+	q := &c.events
+	if len(q.endpoint) == 0 {
+		return EndpointEvent{}
+	}
+	e := q.endpoint[0]
+	if q.endpoint = q.endpoint[1:]; len(q.endpoint) == 0 {
+		q.endpoint = nil
+	}
+	return e
 }

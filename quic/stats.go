@@ -17,6 +17,10 @@ type Stats struct {
 	PacketsDropped                   uint64 // received and thrown away: undecryptable, malformed, duplicate, unwanted
 	AckFramesSent, AckFramesReceived uint64
 
+	DatagramFramesSent, DatagramFramesReceived uint64 // RFC 9221
+	DatagramFramesLost                         uint64 // sent and not acknowledged
+	DatagramFramesDropped                      uint64 // never sent, or never read, for want of room
+
 	RTT, MinRTT, RTTVar, LatestRTT time.Duration
 	Cwnd                           int // congestion window, bytes
 	BytesInFlight                  int

@@ -1,0 +1,331 @@
+package quic
+
+import (
+	"github.com/dunlin-quic/dunlin/internal/protect"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// packetIn is a decrypted packet being processed.
+type packetIn struct {
+	d     *datagramIn
+	typ   wire.PacketType
+	space recovery.Space
+	local uint64 // sequence number of our connection ID that it was sent to
+
+	phase uint64 // of the keys of a 1-RTT packet
+
+	ackEliciting bool
+	nonProbing   bool // it has a frame that moves the connection to its path (RFC 9000, Section 9.1)
+	// challenge holds the first PATH_CHALLENGE frames.
+	challenge  [2][8]byte
+	challenges int
+}
+
+// handlePayload processes the frames of a packet. It reports false if the connection has ended.
+func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
+	if len(b) == 0 {
+		// RFC 9000, Section 12.4.
+		c.fail(transportError(ProtocolViolation, "packet without frames"))
+		return false
+	}
+	for len(b) > 0 {
+		t := wire.FrameType(b[0])
+		if !t.AllowedIn(in.typ) {
+			c.failFrame(t, c.frameNotAllowed(t, b))
+			return false
+		}
+		in.ackEliciting = in.ackEliciting || t.AckEliciting()
+		in.nonProbing = in.nonProbing || !t.Probing()
+		n, err := c.handleFrame(in, t, b)
+		if n == 0 && err == nil {
+			err = transportError(FrameEncodingError, "malformed frame")
+		}
+		if err != nil {
+			c.failFrame(t, err)
+			return false
+		}
+		if c.state != stateActive {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// failFrame ends the connection with an error that a frame of type t caused.
+func (c *Conn) failFrame(t wire.FrameType, err *TransportError) {
+	if err.FrameType == 0 {
+		err.FrameType = t
+	}
+	c.fail(err)
+}
+
+// frameNotAllowed says what is wrong with a frame type that may not be where it stands.
+func (c *Conn) frameNotAllowed(t wire.FrameType, b []byte) *TransportError {
+	// RFC 9000, Section 12.4: the type must be in its shortest encoding.
+	v, n, minimal := wire.ParseFrameType(b)
+	switch {
+	case n > 0 && !minimal:
+		return transportError(ProtocolViolation, "frame type not encoded minimally")
+	case n == 0 || !v.Known():
+		return &TransportError{Code: FrameEncodingError, FrameType: v, Reason: "unknown frame type"}
+	}
+	return transportError(ProtocolViolation, "frame in the wrong type of packet")
+}
+
+// handleFrame processes the frame of type t that b begins with and returns its length, 0 if it is malformed.
+func (c *Conn) handleFrame(in *packetIn, t wire.FrameType, b []byte) (n int, err *TransportError) {
+	if t.IsStream() {
+		f, n := wire.ParseStream(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, asTransportError(c.streams.handleStream(c.now, f.ID, f.Offset, f.Data, f.Fin))
+	}
+	switch t {
+	case wire.FramePadding:
+		return wire.ParsePadding(b), nil
+	case wire.FramePing:
+		return 1, nil
+	case wire.FrameAck, wire.FrameAckECN:
+		return c.handleAck(in, b)
+	case wire.FrameCrypto:
+		f, n := wire.ParseCrypto(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleCrypto(in.space, f)
+	case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
+		f, n := wire.ParseConnectionClose(b)
+		if n > 0 {
+			c.peerClosed(f)
+		}
+		return n, nil
+	case wire.FrameDatagram, wire.FrameDatagramLen:
+		data, n := wire.ParseDatagram(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleDatagram(data, n)
+	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxData, wire.FrameMaxStreamData,
+		wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameDataBlocked, wire.FrameStreamDataBlocked,
+		wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		n, e := c.handleStreamControl(t, b)
+		return n, asTransportError(e)
+	}
+	return c.handleConnControl(in, t, b)
+}
+
+// handleStreamControl passes a frame about streams, other than STREAM, to the stream table.
+func (c *Conn) handleStreamControl(t wire.FrameType, b []byte) (n int, err error) {
+	s := &c.streams
+	switch t {
+	case wire.FrameResetStream:
+		f, n := wire.ParseResetStream(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleReset(f.ID, f.Code, f.FinalSize)
+	case wire.FrameStopSending:
+		f, n := wire.ParseStopSending(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleStopSending(f.ID, f.Code)
+	case wire.FrameMaxData:
+		v, n := wire.ParseMaxData(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleMaxData(v)
+	case wire.FrameMaxStreamData:
+		f, n := wire.ParseMaxStreamData(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleMaxStreamData(f.ID, f.Limit)
+	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
+		f, n := wire.ParseMaxStreams(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleMaxStreams(frameDir(f.Uni), f.Limit)
+	case wire.FrameDataBlocked:
+		v, n := wire.ParseDataBlocked(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleDataBlocked(v)
+	case wire.FrameStreamDataBlocked:
+		f, n := wire.ParseStreamDataBlocked(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleStreamDataBlocked(f.ID, f.Limit)
+	}
+	f, n := wire.ParseStreamsBlocked(b)
+	if n == 0 {
+		return 0, nil
+	}
+	return n, s.handleStreamsBlocked(frameDir(f.Uni), f.Limit)
+}
+
+func frameDir(uni bool) Dir {
+	if uni {
+		return Uni
+	}
+	return Bidi
+}
+
+// handleConnControl processes the frames of 1-RTT packets that are about the connection.
+func (c *Conn) handleConnControl(in *packetIn, t wire.FrameType, b []byte) (int, *TransportError) {
+	switch t {
+	case wire.FrameNewToken:
+		token, n := wire.ParseNewToken(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleNewToken(token)
+	case wire.FrameNewConnectionID:
+		f, n := wire.ParseNewConnectionID(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleNewConnectionID(f)
+	case wire.FrameRetireConnectionID:
+		seq, n := wire.ParseRetireConnectionID(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleRetireConnectionID(seq, in.local)
+	case wire.FramePathChallenge:
+		data, n := wire.ParsePathChallenge(b)
+		if n > 0 && in.challenges < len(in.challenge) {
+			in.challenge[in.challenges] = data
+			in.challenges++
+		}
+		return n, nil
+	case wire.FramePathResponse:
+		data, n := wire.ParsePathResponse(b)
+		if n > 0 {
+			c.handlePathResponse(data)
+		}
+		return n, nil
+	case wire.FrameHandshakeDone:
+		// RFC 9000, Section 19.20: clients have nothing to confirm to a server.
+		if c.side == Server {
+			return 1, transportError(ProtocolViolation, "HANDSHAKE_DONE from a client")
+		}
+		c.confirming = !c.confirmed
+		return 1, nil
+	}
+	return 0, transportError(InternalError, "frame without a handler")
+}
+
+// handleAck processes an ACK frame.
+func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
+	var scratch [wire.MaxAckRanges]wire.AckRange
+	f, n := wire.ParseAck(b, scratch[:0])
+	if n == 0 {
+		return 0, nil
+	}
+	c.stats.AckFramesReceived++
+	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, c); err != nil {
+		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
+	}
+	if in.space == recovery.AppData {
+		if err := c.keys.Acked(f.Largest(), in.phase); err == protect.ErrKeyUpdate {
+			return n, transportError(KeyUpdateError, "")
+		}
+	}
+	return n, nil
+}
+
+// handleNewToken processes a NEW_TOKEN frame.
+func (c *Conn) handleNewToken(token []byte) *TransportError {
+	// RFC 9000, Section 19.7: clients have no address-validation tokens to give.
+	if c.side == Server {
+		return transportError(ProtocolViolation, "NEW_TOKEN from a client")
+	}
+	if c.cfg.Tokens != nil && len(token) <= maxTokenLen {
+		c.cfg.Tokens.PutToken(c.cfg.TLS.ServerName, append([]byte(nil), token...))
+	}
+	return nil
+}
+
+// asTransportError returns the error of a stream frame as what it is.
+func asTransportError(err error) *TransportError {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*TransportError); ok {
+		return e
+	}
+	return &TransportError{Code: InternalError, Err: err}
+}
+
+// FrameAcked implements recovery.Handler.
+func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
+	switch f.Type {
+	case wire.FrameAck:
+		c.received(space).OnAckOfAck(f.Offset)
+	case wire.FrameCrypto:
+		if s := c.cryptoOf(space); s != nil {
+			s.out.onAcked(f.Offset, f.Length)
+		}
+	case wire.FrameNewConnectionID, wire.FramePing, wire.FrameHandshakeDone, wire.FrameDatagram:
+		// Nothing waits for these.
+	case wire.FrameNewToken:
+		if !c.sendNewToken {
+			c.newToken = nil
+		}
+	case wire.FrameRetireConnectionID:
+		c.peer.onRetireAcked(f.ID)
+	default:
+		c.streams.frameAcked(f)
+	}
+}
+
+// FrameLost implements recovery.Handler.
+func (c *Conn) FrameLost(space recovery.Space, f recovery.Frame) {
+	switch f.Type {
+	case wire.FrameAck, wire.FramePing:
+		// RFC 9000, Section 13.3: never repeated.
+	case wire.FrameDatagram:
+		c.stats.DatagramFramesLost++
+	case wire.FrameCrypto:
+		if s := c.cryptoOf(space); s != nil {
+			s.out.onLost(f.Offset, f.Length)
+		}
+	case wire.FrameHandshakeDone:
+		c.sendHandshakeDone = true
+	case wire.FrameNewToken:
+		c.sendNewToken = c.newToken != nil
+	case wire.FrameNewConnectionID:
+		c.local.resend(f.ID)
+	case wire.FrameRetireConnectionID:
+		c.peer.onRetireLost(f.ID)
+	default:
+		c.streams.frameLost(f)
+	}
+}
+
+// cryptoOf returns the CRYPTO stream of space, nil if that is gone.
+func (c *Conn) cryptoOf(space recovery.Space) *cryptoStream {
+	switch {
+	case space == recovery.AppData:
+		return &c.crypto
+	case c.hs != nil && !c.hs.spaces[space].gone:
+		return &c.hs.spaces[space].crypto
+	}
+	return nil
+}
+
+// received returns what was received in space, which must not be gone.
+func (c *Conn) received(space recovery.Space) *recovery.Received {
+	if space == recovery.AppData {
+		return &c.recv
+	}
+	return &c.hs.spaces[space].recv
+}

@@ -1,0 +1,324 @@
+package quic
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/monotime"
+	"github.com/dunlin-quic/dunlin/internal/protect"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// datagramIn is a datagram being processed.
+type datagramIn struct {
+	addr     Path
+	path     *path // nil if addr is not known
+	ecn      ECN
+	received monotime.Time
+	size     int  // of the whole datagram
+	replayed bool // it was put aside before
+}
+
+// Receive processes what arrived. A packet that can't be used is counted in Stats.PacketsDropped; what a packet does to
+// the connection is told by events.
+func (c *Conn) Receive(now time.Time, in Inbound) {
+	c.enter(now)
+	received := c.now
+	if !in.Received.IsZero() {
+		received = min(c.epoch.At(in.Received), c.now)
+	}
+	data := in.Data
+	for len(data) > 0 {
+		n := len(data)
+		if in.SegmentSize > 0 {
+			n = min(n, in.SegmentSize)
+		}
+		c.stats.DatagramsReceived++
+		c.stats.BytesReceived += uint64(n)
+		if c.state == stateActive {
+			d := datagramIn{addr: in.Path, ecn: in.ECN, received: received, size: n}
+			c.receiveDatagram(&d, data[:n:n])
+		} else {
+			c.receiveClosing(in.Path, n)
+		}
+		data = data[n:]
+	}
+	if c.state == stateActive {
+		c.streams.setEstimates(c.rec.SRTT(), c.rec.Cwnd())
+	}
+}
+
+// receiveDatagram processes one datagram.
+func (c *Conn) receiveDatagram(d *datagramIn, data []byte) {
+	p := c.findPath(d.addr)
+	// RFC 9000, Section 9: addresses stay until the handshake is confirmed, those of servers for ever.
+	if p == nil && (c.side == Client || !c.confirmed) {
+		c.stats.PacketsDropped++
+		return
+	}
+	if p != nil && !p.validated {
+		p.received += int64(len(data))
+		c.updateAmplification()
+	}
+	// Packets are decrypted in place, and a failure to decrypt leaves other bytes behind.
+	var tail [wire.ResetTokenLen]byte
+	if len(data) >= minStatelessReset {
+		copy(tail[:], data[len(data)-len(tail):])
+	}
+	if !c.receivePackets(d, data) && c.state == stateActive && len(data) >= minStatelessReset && c.peer.isReset(tail[:]) {
+		c.drain(ErrStatelessReset)
+	}
+}
+
+// packetFate is what became of a received packet.
+type packetFate uint8
+
+const (
+	packetBad    packetFate = iota // not for us, or not decrypted: perhaps a stateless reset
+	packetDrop                     // of no use
+	packetAside                    // put aside for later, with all that follows it
+	packetOpened                   // authentic and processed
+)
+
+// receivePackets processes the packets coalesced in a datagram (RFC 9000, Section 12.2). It reports whether the first
+// one, at least, was a packet of this connection.
+func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
+	var dcid ConnectionID
+	for first := true; len(data) > 0 && c.state == stateActive; first = false {
+		if !wire.IsLong(data[0]) {
+			if !first && string(dcid.Bytes()) != string(data[1:min(len(data), 1+dcid.Len())]) {
+				c.stats.PacketsDropped++
+				return
+			}
+			fate := c.receiveShort(d, data)
+			c.countPacket(fate)
+			return ours || fate != packetBad
+		}
+		h, ok := wire.ParseLong(data)
+		if !ok || h.Version != c.version || h.Type == wire.Retry {
+			if inv, ok := wire.ParseInvariant(data, 0); ok && first && inv.Version == 0 {
+				c.handleVersionNegotiation(data)
+				return true
+			}
+			if ok && first && h.Version == c.version {
+				c.handleRetry(data)
+				return true
+			}
+			c.stats.PacketsDropped++
+			return
+		}
+		if first {
+			dcid = h.DCID
+		}
+		fate := packetDrop
+		// RFC 9000, Section 12.2: coalesced packets have one destination.
+		if h.DCID == dcid {
+			fate = c.receiveLong(d, &h, data)
+		}
+		c.countPacket(fate)
+		ours = ours || fate != packetBad
+		if fate == packetAside {
+			return
+		}
+		data = data[h.PacketLen:]
+	}
+	return
+}
+
+func (c *Conn) countPacket(fate packetFate) {
+	switch fate {
+	case packetOpened:
+		c.stats.PacketsReceived++
+	case packetBad, packetDrop:
+		c.stats.PacketsDropped++
+	}
+}
+
+// receiveLong processes the packet with a long header that data begins with.
+func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packetFate {
+	if c.hs == nil || h.Type == wire.ZeroRTT {
+		return packetDrop
+	}
+	local := 0
+	if c.local.active[0].id != h.DCID {
+		// RFC 9000, Section 7.2: until it hears from the server, the client uses the ID that it made up.
+		if c.side == Client || h.DCID != c.hs.initialDCID {
+			return packetBad
+		}
+	}
+	space := recovery.Initial
+	if h.Type == wire.Handshake {
+		space = recovery.Handshake
+	}
+	s := &c.hs.spaces[space]
+	switch {
+	case s.gone:
+		return packetDrop
+	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize && !d.replayed:
+		return packetDrop // RFC 9000, Section 14.1
+	case h.Type == wire.Initial && c.side == Client && len(h.Token) > 0:
+		return packetDrop // RFC 9000, Section 17.2.2
+	case (c.hs.heard || c.side == Server) && h.SCID != c.hs.peerSCID:
+		return packetDrop // RFC 9000, Section 7.2: the peer's first choice holds
+	case s.opener == nil:
+		if d.replayed || !c.hs.aside.add(d, data) {
+			return packetDrop
+		}
+		return packetAside
+	}
+	pkt := data[:h.PacketLen:h.PacketLen]
+	pn, pnLen, ok := s.opener.Unmask(pkt, h.PNOffset, expectedPN(&s.recv))
+	if !ok {
+		return packetBad
+	}
+	payload, err := s.opener.Open(pkt, h.PNOffset+pnLen, pn)
+	if err != nil {
+		return packetBad
+	}
+	if !c.hs.heard {
+		c.hs.heard = true
+		if c.side == Client {
+			c.usePeerSCID(h.SCID)
+		}
+	}
+	if !wire.ReservedBitsZero(pkt[0]) {
+		c.fail(transportError(ProtocolViolation, "reserved bits set"))
+		return packetOpened
+	}
+	if s.recv.Duplicate(pn) {
+		return packetDrop
+	}
+	if d.path == nil {
+		d.path = c.path
+	}
+	if space == recovery.Handshake && c.side == Server {
+		// RFC 9001, Section 4.9.1, and RFC 9000, Section 8.1: the client has our Handshake keys, hence it is where
+		// it says.
+		c.dropSpace(recovery.Initial)
+		c.path.validated = true
+		c.updateAmplification()
+	}
+	in := packetIn{d: d, typ: h.Type, space: space, local: uint64(local)}
+	if !c.handlePayload(&in, payload) {
+		return packetOpened
+	}
+	s.recv.Add(d.received, pn, in.ackEliciting, uint8(d.ecn))
+	c.packetProcessed()
+	return packetOpened
+}
+
+// receiveShort processes a 1-RTT packet, which extends to the end of data.
+func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
+	if !wire.FixedBit(data[0]) {
+		return packetBad
+	}
+	n := c.local.active[0].id.Len()
+	if len(data) < 1+n {
+		return packetBad
+	}
+	i := c.local.find(data[1 : 1+n])
+	if i < 0 {
+		return packetBad
+	}
+	// RFC 9001, Section 5.7: a server reads no 1-RTT packet before the handshake is complete.
+	if !c.complete || !c.keys.CanReceive() {
+		if d.replayed || c.hs == nil || !c.hs.aside.add(d, data) {
+			return packetDrop
+		}
+		return packetAside
+	}
+	o, err := c.keys.Open(data, 1+n, expectedPN(&c.recv))
+	if err != nil {
+		switch {
+		case errors.Is(err, protect.ErrKeyUpdate):
+			c.fail(transportError(KeyUpdateError, ""))
+		case errors.Is(err, protect.ErrAEADLimit):
+			c.fail(transportError(AEADLimitReached, "too many packets failed authentication"))
+		}
+		return packetBad
+	}
+	if !wire.ReservedBitsZero(data[0]) {
+		c.fail(transportError(ProtocolViolation, "reserved bits set"))
+		return packetOpened
+	}
+	if c.recv.Duplicate(o.PN) {
+		return packetDrop
+	}
+	if o.Updated {
+		// RFC 9001, Section 6.5.
+		c.dropKeysAt = c.now.Add(3 * c.rec.PTO(recovery.AppData))
+	}
+	in := packetIn{d: d, typ: wire.OneRTT, space: recovery.AppData, local: c.local.active[i].seq, phase: o.Phase}
+	d.path = c.findPath(d.addr)
+	if !c.handlePayload(&in, o.Payload) {
+		return packetOpened
+	}
+	largest := o.PN+1 > expectedPN(&c.recv)
+	c.recv.Add(d.received, o.PN, in.ackEliciting, uint8(d.ecn))
+	if d.path != c.path {
+		c.receivedElsewhere(&in, largest)
+	} else {
+		c.path.local = in.local
+		if in.challenges > 0 {
+			c.answerChallenges(&in, c.path)
+		}
+	}
+	c.packetProcessed()
+	return packetOpened
+}
+
+// expectedPN returns one more than the largest packet number received.
+func expectedPN(r *recovery.Received) uint64 {
+	if pn, ok := r.Largest(); ok {
+		return pn + 1
+	}
+	return 0
+}
+
+// receivedElsewhere follows the peer to another path, or answers its probes there. largest tells that the packet has the
+// highest packet number so far.
+func (c *Conn) receivedElsewhere(in *packetIn, largest bool) {
+	p := in.d.path
+	if p == nil {
+		// RFC 9000, Section 9.3: a reordered packet from an address already left would only cost a connection ID.
+		if !largest && in.challenges == 0 {
+			return
+		}
+		if p = c.newPath(in.d.addr, in.local); p == nil {
+			return
+		}
+		p.received += int64(in.d.size)
+	}
+	p.local = in.local
+	p.expires = max(p.expires, c.now.Add(c.pathTimeout()))
+	if in.challenges > 0 {
+		c.answerChallenges(in, p)
+	}
+	// RFC 9000, Section 9.3: only the highest-numbered packet that is more than a probe moves the connection.
+	if c.side == Server && largest && in.nonProbing {
+		c.peerMigrated(p)
+	}
+}
+
+// answerChallenges queues the answers to the PATH_CHALLENGE frames of a packet that came on p.
+func (c *Conn) answerChallenges(in *packetIn, p *path) {
+	for _, data := range in.challenge[:in.challenges] {
+		p.addResponse(data)
+	}
+}
+
+// packetProcessed does what follows an authentic packet.
+func (c *Conn) packetProcessed() {
+	if c.state != stateActive {
+		return
+	}
+	// RFC 9000, Section 10.1.
+	c.arrivals = arrivals{last: c.now}
+	if c.hs != nil {
+		c.retryAside()
+		if c.confirming && c.hs != nil && c.state == stateActive {
+			c.confirmHandshake()
+		}
+	}
+}

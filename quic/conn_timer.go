@@ -1,0 +1,115 @@
+package quic
+
+import (
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/monotime"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
+)
+
+// NextTimeout returns when the owner is to call HandleTimeout and then to poll, false for not at all. Every other call may
+// change it.
+func (c *Conn) NextTimeout() (time.Time, bool) {
+	var t monotime.Time
+	switch c.state {
+	case stateActive:
+		t = c.deadline()
+	case stateClosing, stateDraining:
+		t = c.closing.until
+	}
+	if t.IsZero() {
+		return time.Time{}, false
+	}
+	return c.epoch.Time(t), true
+}
+
+// deadline returns when something is due next, zero for not at all.
+func (c *Conn) deadline() monotime.Time {
+	t := monotime.Min(c.rec.Timeout(), c.recv.AckDeadline())
+	t = monotime.Min(t, c.sendAt)
+	t = monotime.Min(t, c.idleDeadline())
+	t = monotime.Min(t, c.keepAliveDeadline())
+	t = monotime.Min(t, c.dropKeysAt)
+	t = monotime.Min(t, c.pathDeadline())
+	if c.hs != nil {
+		t = monotime.Min(t, c.hs.deadline)
+		for i := range c.hs.spaces {
+			if s := &c.hs.spaces[i]; !s.gone {
+				t = monotime.Min(t, s.recv.AckDeadline())
+			}
+		}
+	}
+	return t
+}
+
+// HandleTimeout does what is due at now. Calling it early is harmless.
+func (c *Conn) HandleTimeout(now time.Time) {
+	c.enter(now)
+	switch c.state {
+	case stateDrained:
+		return
+	case stateClosing, stateDraining:
+		if !c.now.Before(c.closing.until) {
+			c.state = stateDrained
+			c.closing.packet = nil
+			c.endpointEvent(EndpointEvent{Kind: EndpointDrained})
+		}
+		return
+	}
+	if due(c.now, c.idleDeadline()) {
+		c.terminate(ErrIdleTimeout)
+		return
+	}
+	if c.hs != nil && due(c.now, c.hs.deadline) {
+		// The peer may be there and merely slow: it is told not to go on.
+		c.close(ErrHandshakeTimeout, closeFrame(transportError(NoError, "handshake timed out")))
+		return
+	}
+	if due(c.now, c.rec.Timeout()) {
+		if c.rec.OnTimeout(c.now, c) {
+			c.checkBlackHole()
+		}
+	}
+	if due(c.now, c.keepAliveDeadline()) {
+		c.sendPing = true
+	}
+	if due(c.now, c.dropKeysAt) {
+		c.dropKeysAt = 0
+		c.keys.DropPrevious()
+	}
+	if due(c.now, c.pathDeadline()) {
+		c.handlePathTimers()
+	}
+}
+
+func due(now, t monotime.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+// idleDeadline returns when the connection is silently given up, zero for never.
+//
+// RFC 9000, Section 10.1: not before three PTO, so that there is a chance to send and lose some probes.
+func (c *Conn) idleDeadline() monotime.Time {
+	if c.idleTimeout == 0 {
+		return 0
+	}
+	return c.arrivals.last.Add(max(c.idleTimeout, 3*c.rec.PTO(recovery.AppData)))
+}
+
+// keepAliveDeadline returns when a PING is due to keep the connection from idling, zero if none is.
+func (c *Conn) keepAliveDeadline() monotime.Time {
+	if c.cfg.KeepAlive == 0 || !c.confirmed || c.arrivals.sent || c.sendPing {
+		return 0
+	}
+	interval := c.cfg.KeepAlive
+	if c.idleTimeout > 0 {
+		interval = min(interval, c.idleTimeout/2)
+	}
+	return c.arrivals.last.Add(interval)
+}
+
+// minTimeout returns the shorter of two timeouts of which 0 means none.
+func minTimeout(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,370 @@
+package quic
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+
+	"github.com/dunlin-quic/dunlin/internal/monotime"
+	"github.com/dunlin-quic/dunlin/internal/protect"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// handshake is what a connection needs only until the handshake is confirmed; then it is dropped as a whole.
+type handshake struct {
+	spaces [2]handshakeSpace // by recovery.Space: Initial and Handshake
+
+	// origDCID is the destination connection ID of the client's very first Initial packet, initialDCID that of its
+	// first one in this attempt, from which the Initial keys come: another one after a Retry.
+	origDCID, initialDCID ConnectionID
+	retried               bool
+	token                 []byte // for the client's Initial packets
+	peerSCID              ConnectionID
+	heard                 bool // a packet of the peer was authentic, so that peerSCID is set
+
+	readLevel tls.QUICEncryptionLevel
+	params    bool // the peer's transport parameters have arrived
+	newKeys   bool // packets put aside may be readable now
+	aside     asidePackets
+	deadline  monotime.Time // when the handshake has taken too long
+}
+
+// handshakeSpace is a packet number space that ends with the handshake.
+type handshakeSpace struct {
+	sealer *protect.Sealer
+	opener *protect.Opener
+	recv   recovery.Received
+	crypto cryptoStream
+	gone   bool // keys discarded (RFC 9001, Section 4.9)
+}
+
+// tlsAlert returns the error code for a TLS alert (RFC 9001, Section 4.8).
+func tlsAlert(alert uint8) TransportErrorCode { return CryptoError + TransportErrorCode(alert) }
+
+// alertUnexpectedMessage is the TLS alert unexpected_message (RFC 8446, Section 6).
+const alertUnexpectedMessage = 10
+
+// tlsError makes a connection error of what crypto/tls reports.
+func tlsError(err error) *TransportError {
+	code := tlsAlert(80) // internal_error
+	if alert, ok := errors.AsType[tls.AlertError](err); ok {
+		code = tlsAlert(uint8(alert))
+	}
+	return &TransportError{Code: code, FrameType: wire.FrameCrypto, Reason: err.Error(), Err: err}
+}
+
+// startTLS starts the TLS handshake with the given transport parameters.
+func (c *Conn) startTLS(tp *wire.TransportParameters) error {
+	qc := &tls.QUICConfig{TLSConfig: c.cfg.TLS}
+	if c.side == Client {
+		c.tls = tls.QUICClient(qc)
+	} else {
+		c.tls = tls.QUICServer(qc)
+	}
+	c.tls.SetTransportParameters(wire.AppendTransportParameters(nil, tp, c.side == Server, c.randomUint64()))
+	if err := c.tls.Start(context.Background()); err != nil {
+		c.closeTLS()
+		return err
+	}
+	if err := c.driveTLS(); err != nil {
+		c.closeTLS()
+		return err
+	}
+	return nil
+}
+
+// closeTLS ends the goroutine that crypto/tls runs during the handshake.
+func (c *Conn) closeTLS() {
+	if c.tls != nil {
+		c.tls.Close()
+		c.tls = nil
+	}
+}
+
+// driveTLS does what TLS asks for.
+func (c *Conn) driveTLS() *TransportError {
+	for {
+		switch e := c.tls.NextEvent(); e.Kind {
+		case tls.QUICNoEvent:
+			return nil
+		case tls.QUICErrorEvent:
+			return tlsError(e.Err)
+		case tls.QUICSetReadSecret:
+			if err := c.setReadSecret(e); err != nil {
+				return err
+			}
+		case tls.QUICSetWriteSecret:
+			if err := c.setWriteSecret(e); err != nil {
+				return err
+			}
+		case tls.QUICWriteData:
+			c.cryptoOut(e.Level).write(e.Data)
+		case tls.QUICTransportParameters:
+			if err := c.setPeerParameters(e.Data); err != nil {
+				return err
+			}
+		case tls.QUICHandshakeDone:
+			if err := c.handshakeComplete(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// cryptoOut returns what sends CRYPTO frames at an encryption level.
+func (c *Conn) cryptoOut(l tls.QUICEncryptionLevel) *cryptoOut {
+	switch l {
+	case tls.QUICEncryptionLevelInitial:
+		return &c.hs.spaces[recovery.Initial].crypto.out
+	case tls.QUICEncryptionLevelHandshake:
+		return &c.hs.spaces[recovery.Handshake].crypto.out
+	}
+	return &c.crypto.out
+}
+
+func (c *Conn) setReadSecret(e tls.QUICEvent) *TransportError {
+	// RFC 9001, Section 4.1.3: a level must not end in the middle of a message.
+	for s := range c.hs.spaces {
+		if c.hs.spaces[s].crypto.in.pending() {
+			return transportError(ProtocolViolation, "handshake data beyond the end of its encryption level")
+		}
+	}
+	var err error
+	switch e.Level {
+	case tls.QUICEncryptionLevelHandshake:
+		c.hs.spaces[recovery.Handshake].opener, err = protect.NewOpener(c.version, protect.Suite(e.Suite), e.Data)
+	case tls.QUICEncryptionLevelApplication:
+		err = c.keys.SetReceiveSecret(c.version, protect.Suite(e.Suite), e.Data)
+	default:
+		return nil
+	}
+	if err != nil {
+		return &TransportError{Code: InternalError, Err: err}
+	}
+	c.hs.readLevel = e.Level
+	c.hs.newKeys = true
+	return nil
+}
+
+func (c *Conn) setWriteSecret(e tls.QUICEvent) *TransportError {
+	var err error
+	switch e.Level {
+	case tls.QUICEncryptionLevelHandshake:
+		c.hs.spaces[recovery.Handshake].sealer, err = protect.NewSealer(c.version, protect.Suite(e.Suite), e.Data)
+		c.rec.SetHandshakeKeys()
+	case tls.QUICEncryptionLevelApplication:
+		err = c.keys.SetSendSecret(c.version, protect.Suite(e.Suite), e.Data)
+	}
+	if err != nil {
+		return &TransportError{Code: InternalError, Err: err}
+	}
+	return nil
+}
+
+// handleCrypto processes a CRYPTO frame.
+func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *TransportError {
+	in, level := &c.crypto.in, tls.QUICEncryptionLevelApplication
+	if space != recovery.AppData {
+		in = &c.hs.spaces[space].crypto.in
+		level = tls.QUICEncryptionLevelInitial
+		if space == recovery.Handshake {
+			level = tls.QUICEncryptionLevelHandshake
+		}
+	}
+	if !in.add(f.Offset, f.Data) {
+		return transportError(CryptoBufferExceeded, "too much handshake data out of order")
+	}
+	for {
+		data := in.next()
+		if len(data) == 0 {
+			return nil
+		}
+		if c.hs != nil && level < c.hs.readLevel {
+			// RFC 9001, Section 4.1.3.
+			return transportError(ProtocolViolation, "new handshake data at an earlier encryption level")
+		}
+		if c.tls == nil {
+			if err := c.post.skip(c.side, data); err != nil {
+				return err
+			}
+		} else {
+			if err := c.tls.HandleData(level, data); err != nil {
+				return tlsError(err)
+			}
+		}
+		in.consume(len(data))
+		if c.tls != nil {
+			if err := c.driveTLS(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// ownParameters returns the transport parameters that this side sends, without those of a server alone.
+func (c *Conn) ownParameters() wire.TransportParameters {
+	tp := wire.DefaultTransportParameters()
+	tp.InitialSCID = c.local.active[0].id
+	tp.MaxIdleTimeout = c.cfg.IdleTimeout
+	tp.InitialMaxData = uint64(c.cfg.ConnWindow)
+	tp.InitialMaxStreamDataBidiLocal = uint64(c.cfg.StreamWindow)
+	tp.InitialMaxStreamDataBidiRemote = uint64(c.cfg.StreamWindow)
+	tp.InitialMaxStreamDataUni = uint64(c.cfg.StreamWindow)
+	tp.InitialMaxStreamsBidi = uint64(c.cfg.MaxBidiStreams)
+	tp.InitialMaxStreamsUni = uint64(c.cfg.MaxUniStreams)
+	tp.ActiveConnectionIDLimit = activeConnectionIDLimit
+	tp.MaxDatagramFrameSize = uint64(c.cfg.MaxDatagramFrame)
+	return tp
+}
+
+// setPeerParameters processes the peer's transport parameters.
+func (c *Conn) setPeerParameters(b []byte) *TransportError {
+	tp, err := wire.ParseTransportParameters(b, c.side == Client)
+	if err != nil {
+		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: err.Error()}
+	}
+	if reason := c.checkConnectionIDs(&tp); reason != "" {
+		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
+	}
+	c.hs.params = true
+	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, tp.MaxIdleTimeout)
+	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
+	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))
+	c.local.limit = int(min(tp.ActiveConnectionIDLimit, maxIssuedCIDs))
+	c.datagrams.peerMax = int(min(tp.MaxDatagramFrameSize, 65535))
+	if tp.HasResetToken {
+		first := &c.peer.active[0]
+		first.token, first.hasToken = tp.ResetToken, true
+		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: first.token, Remote: c.path.addr.Remote})
+	}
+	if p := tp.Preferred; p != nil {
+		c.peer.seen.Add(1, 2)
+		c.peer.active = append(c.peer.active, peerCID{seq: 1, id: p.ID, token: p.ResetToken, hasToken: true})
+	}
+	c.streams.setPeerLimits(streamLimits{
+		maxData:    tp.InitialMaxData,
+		bidiLocal:  tp.InitialMaxStreamDataBidiLocal,
+		bidiRemote: tp.InitialMaxStreamDataBidiRemote,
+		uni:        tp.InitialMaxStreamDataUni,
+		maxStreams: [2]uint64{Bidi: tp.InitialMaxStreamsBidi, Uni: tp.InitialMaxStreamsUni},
+	})
+	return nil
+}
+
+// checkConnectionIDs compares the connection IDs that the peer says were used in the handshake with those that were
+// (RFC 9000, Section 7.3), so that nobody between can have changed them. It returns what is wrong.
+func (c *Conn) checkConnectionIDs(tp *wire.TransportParameters) string {
+	if tp.InitialSCID != c.hs.peerSCID {
+		return "initial_source_connection_id does not match"
+	}
+	if c.side == Server {
+		return ""
+	}
+	if tp.OriginalDCID != c.hs.origDCID {
+		return "original_destination_connection_id does not match"
+	}
+	if tp.HasRetrySCID != c.hs.retried {
+		return "retry_source_connection_id without a Retry, or none after one"
+	}
+	if c.hs.retried && tp.RetrySCID != c.hs.initialDCID {
+		return "retry_source_connection_id does not match"
+	}
+	return ""
+}
+
+// handshakeComplete notes that TLS has finished.
+func (c *Conn) handshakeComplete() *TransportError {
+	// RFC 9001, Section 8.2: who sends no transport parameters is refused.
+	if !c.hs.params {
+		return transportError(tlsAlert(109), "no transport parameters")
+	}
+	c.complete = true
+	c.stats.HandshakeTime = c.now.Sub(c.created)
+	cs := c.tls.ConnectionState()
+	c.tlsState = &cs
+	c.event(EventEstablished)
+	if c.side == Server {
+		if err := c.tls.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil {
+			return tlsError(err)
+		}
+		// RFC 9001, Section 4.1.2: for a server, complete means confirmed.
+		c.confirming = true
+		c.sendHandshakeDone = true
+		c.queueNewToken()
+	}
+	return nil
+}
+
+// confirmHandshake does what the confirmation of the handshake allows. It drops c.hs.
+func (c *Conn) confirmHandshake() {
+	c.confirming = false
+	c.confirmed = true
+	c.dropSpace(recovery.Initial)
+	c.dropSpace(recovery.Handshake)
+	c.rec.SetHandshakeConfirmed()
+	c.keys.Confirmed()
+	if c.side == Server {
+		c.endpointEvent(EndpointEvent{Kind: EndpointCIDRetired, CID: c.hs.initialDCID})
+	}
+	if c.side == Server || c.cfg.TLS.ClientSessionCache == nil {
+		// What may still come, session tickets for the client, is of no use: see postHandshake.
+		c.tls = nil
+	}
+	c.hs = nil
+	c.issueCIDs()
+	c.event(EventConfirmed)
+}
+
+// dropSpace discards the keys of a packet number space and all that belongs to it (RFC 9001, Section 4.9).
+func (c *Conn) dropSpace(s recovery.Space) {
+	if c.hs.spaces[s].gone {
+		return
+	}
+	c.hs.spaces[s] = handshakeSpace{gone: true}
+	c.rec.DropSpace(s)
+}
+
+// queueNewToken makes a server give its client a token for the next connection (RFC 9000, Section 8.1.3).
+func (c *Conn) queueNewToken() {
+	if c.side == Server {
+		c.newToken = c.secrets.newToken(c.epoch.Time(c.now), c.path.addr.Remote.Addr(), c.cfg.Rand)
+		c.sendNewToken = true
+	}
+}
+
+// maxTokenLen is the length of the longest token of a server that is kept: it has to fit an Initial packet.
+const maxTokenLen = 512
+
+// postHandshake checks the TLS messages of a peer when there is no TLS to do it.
+type postHandshake struct {
+	header [4]byte
+	have   int // bytes of header
+	body   int // bytes of the message that are still to come
+}
+
+// skip passes over data, which must consist of messages that may be ignored.
+func (p *postHandshake) skip(side Side, data []byte) *TransportError {
+	const newSessionTicket = 4
+	for len(data) > 0 {
+		if p.body > 0 {
+			n := min(p.body, len(data))
+			p.body -= n
+			data = data[n:]
+			continue
+		}
+		n := copy(p.header[p.have:], data)
+		p.have += n
+		data = data[n:]
+		// RFC 9001, Sections 4.4 and 6: clients send nothing after the handshake, servers nothing but session tickets;
+		// TLS's key updates are not for QUIC.
+		if side == Server || p.header[0] != newSessionTicket {
+			return transportError(tlsAlert(alertUnexpectedMessage), "unexpected TLS message after the handshake")
+		}
+		if p.have == len(p.header) {
+			p.body = int(p.header[1])<<16 | int(p.header[2])<<8 | int(p.header[3])
+			p.have = 0
+		}
+	}
+	return nil
+}
