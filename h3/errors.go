@@ -92,4 +92,6 @@ var (
 	ErrServer = errors.New("h3: servers can't open requests")
 	// ErrSequence: header section, body and trailers were sent out of order, or after the end of the message.
 	ErrSequence = errors.New("h3: message parts out of order")
+	// ErrFieldSectionTooLarge: the peer has said that it takes no field section of that size (RFC 9114, Section 4.2.2).
+	ErrFieldSectionTooLarge = errors.New("h3: field section larger than the peer accepts")
 )

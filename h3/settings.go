@@ -1,5 +1,7 @@
 package h3
 
+import "github.com/dunlin-quic/dunlin/internal/wire"
+
 // SettingID identifies a setting of RFC 9114, Section 7.2.4.
 type SettingID uint64
 
@@ -14,4 +16,77 @@ const (
 type Setting struct {
 	ID    SettingID
 	Value uint64 // at most 2^62-1
+}
+
+// maxSettings is the length in bytes of the longest SETTINGS frame that is accepted.
+const maxSettings = 4 << 10
+
+// http2 reports whether the setting is one of HTTP/2's that HTTP/3 has reserved (RFC 9114, Sections 7.2.4.1 and 11.2.2).
+func (id SettingID) http2() bool { return id == 0 || id >= 0x02 && id <= 0x05 }
+
+// appendSettings appends a SETTINGS frame.
+func appendSettings(b []byte, settings []Setting) []byte {
+	n := 0
+	for _, s := range settings {
+		n += wire.VarintLen(uint64(s.ID)) + wire.VarintLen(s.Value)
+	}
+	b = appendFrameHeader(b, frameSettings, n)
+	for _, s := range settings {
+		b = wire.AppendVarint(wire.AppendVarint(b, uint64(s.ID)), s.Value)
+	}
+	return b
+}
+
+// parseSettings parses the payload of a SETTINGS frame.
+func parseSettings(b []byte) ([]Setting, ErrCode, string) {
+	var settings []Setting
+	for len(b) > 0 {
+		id, n := wire.ParseVarint(b)
+		value, m := wire.ParseVarint(b[n:])
+		if n == 0 || m == 0 {
+			return nil, FrameError, "setting cut short"
+		}
+		b = b[n+m:]
+		s := Setting{SettingID(id), value}
+		if s.ID.http2() {
+			return nil, SettingsError, "setting of HTTP/2"
+		}
+		settings = append(settings, s)
+	}
+	seen := make(map[SettingID]bool, len(settings))
+	for _, s := range settings {
+		if seen[s.ID] {
+			return nil, SettingsError, "setting twice"
+		}
+		seen[s.ID] = true
+	}
+	return settings, 0, ""
+}
+
+// localSettings returns what this side sends.
+func (c *Conn) localSettings() []Setting {
+	settings := []Setting{{SettingMaxFieldSectionSize, uint64(c.cfg.MaxFieldSectionSize)}}
+	if c.cfg.QPACKTableCapacity > 0 {
+		settings = append(settings, Setting{SettingQPACKMaxTableCapacity, uint64(c.cfg.QPACKTableCapacity)},
+			Setting{SettingQPACKBlockedStreams, uint64(c.cfg.QPACKBlockedStreams)})
+	}
+	settings = append(settings, c.cfg.Settings...)
+	if !c.cfg.NoGrease {
+		settings = append(settings, Setting{SettingID(c.grease.id()), c.grease.next() >> 32})
+	}
+	return settings
+}
+
+// applySettings obeys the peer's settings.
+func (c *Conn) applySettings(settings []Setting) {
+	c.peerSettings = settings
+	c.hasPeerSettings = true
+	for _, s := range settings {
+		switch s.ID {
+		case SettingMaxFieldSectionSize:
+			c.peerMaxSection = s.Value
+		case SettingQPACKMaxTableCapacity:
+			c.enc.SetPeerCapacity(s.Value)
+		}
+	}
 }
