@@ -31,6 +31,7 @@ func (c *Conn) deadline() monotime.Time {
 	t = monotime.Min(t, c.keepAliveDeadline())
 	t = monotime.Min(t, c.dropKeysAt)
 	t = monotime.Min(t, c.pathDeadline())
+	t = monotime.Min(t, c.shrinkDeadline())
 	if c.hs != nil {
 		t = monotime.Min(t, c.hs.deadline)
 		for i := range c.hs.spaces {
@@ -80,6 +81,21 @@ func (c *Conn) HandleTimeout(now time.Time) {
 	if due(c.now, c.pathDeadline()) {
 		c.handlePathTimers()
 	}
+	if c.state == stateActive && due(c.now, c.shrinkDeadline()) {
+		c.rec.Shrink()
+		c.datagrams.shrink()
+	}
+}
+
+// idleShrink is how long a connection is quiet before it gives back the memory that a burst took.
+const idleShrink = time.Second
+
+// shrinkDeadline returns when memory is to be given back, zero if there is none to give.
+func (c *Conn) shrinkDeadline() monotime.Time {
+	if c.rec.Slack() || c.datagrams.slack() {
+		return c.arrivals.last.Add(idleShrink)
+	}
+	return 0
 }
 
 func due(now, t monotime.Time) bool { return !t.IsZero() && !now.Before(t) }

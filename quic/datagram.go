@@ -65,6 +65,23 @@ func (q *datagramQueue) drop() {
 	}
 }
 
+// keepDatagrams is how many bytes a queue may always keep.
+const keepDatagrams = 4 << 10
+
+// slack reports whether shrink would give memory back.
+func (d *datagrams) slack() bool { return d.in.slack() || d.out.slack() }
+
+func (q *datagramQueue) slack() bool { return q.empty() && cap(q.buf) > keepDatagrams }
+
+// shrink gives back what empty queues hold.
+func (d *datagrams) shrink() {
+	for _, q := range [...]*datagramQueue{&d.in, &d.out} {
+		if q.slack() {
+			*q = datagramQueue{}
+		}
+	}
+}
+
 // MaxDatagramLen returns the length in bytes of the longest datagram that can be sent now, 0 if the peer accepts none. It grows
 // with path MTU discovery, and shrinks if the path changes.
 func (c *Conn) MaxDatagramLen() int {

@@ -87,7 +87,6 @@ func (s *sendSpace) forgetOld(before monotime.Time) {
 		}
 		s.pop()
 	}
-	s.shrink()
 }
 
 // forgetOldest makes room at the bound of the ring. The packet's frames are told neither acknowledged nor lost: the peer is

@@ -306,3 +306,10 @@ type Counters struct {
 
 // Counters returns the totals so far.
 func (r *Recovery) Counters() Counters { return r.counters }
+
+// Slack reports whether Shrink would give memory back.
+func (r *Recovery) Slack() bool { return r.spaces[AppData].slack() }
+
+// Shrink gives back memory that a burst took and the packets now in flight do not need: for a connection that has become
+// idle. Done while it is busy, the memory would only be taken again.
+func (r *Recovery) Shrink() { r.spaces[AppData].shrink() }

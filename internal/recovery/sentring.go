@@ -32,7 +32,7 @@ type sentPacket struct {
 
 const (
 	minRing = 16
-	// keepRing is how many slots a ring may keep while nothing is in flight: an idle connection owns no large buffer.
+	// keepRing is how many slots a ring may always keep.
 	keepRing = 128
 	// maxOutstanding is how many packets may wait for their fate while more are sent under congestion control. At 1,200
 	// bytes it is a window of 75 MiB.
@@ -119,11 +119,7 @@ func (r *sentRing) growPackets() {
 		r.popHistory()
 		return
 	}
-	packets := make([]sentPacket, max(minRing, 2*n))
-	for pn := r.base; pn < r.next; pn++ {
-		packets[pn&uint64(len(packets)-1)] = *r.at(pn)
-	}
-	r.packets = packets
+	r.movePackets(max(minRing, 2*n))
 }
 
 // growRecords makes room for one record more, in the same way.
@@ -133,11 +129,7 @@ func (r *sentRing) growRecords() {
 		r.popHistory()
 		return
 	}
-	records := make([]Frame, max(minRing, 2*n))
-	for i := r.recordTail; i != r.recordHead; i++ {
-		records[i&uint32(len(records)-1)] = r.records[i&uint32(n-1)]
-	}
-	r.records = records
+	r.moveRecords(max(minRing, 2*n))
 }
 
 // outstandingRecords returns the index of the first record that belongs to an outstanding packet or a later one.
@@ -153,15 +145,44 @@ func (r *sentRing) full() bool {
 	return r.next-r.oldest >= maxOutstanding || r.recordHead-r.outstandingRecords() >= maxRecords
 }
 
-// shrink gives back large rings that hold nothing.
+// slack reports whether shrink would give memory back.
+func (r *sentRing) slack() bool {
+	return len(r.packets) > keepRing && r.next-r.oldest <= uint64(len(r.packets)/4) ||
+		len(r.records) > keepRing && r.recordHead-r.outstandingRecords() <= uint32(len(r.records)/4)
+}
+
+// shrink moves what is outstanding to rings no larger than it needs.
 func (r *sentRing) shrink() {
-	if r.base != r.next || r.recordHead != r.recordTail {
-		return
+	r.popHistory()
+	packets, records := minRing, minRing
+	for uint64(packets) < r.next-r.base {
+		packets *= 2
 	}
-	if len(r.packets) > keepRing {
-		r.packets = nil
+	for uint32(records) < r.recordHead-r.recordTail {
+		records *= 2
 	}
-	if len(r.records) > keepRing {
-		r.records = nil
+	if packets < len(r.packets) {
+		r.movePackets(packets)
 	}
+	if records < len(r.records) {
+		r.moveRecords(records)
+	}
+}
+
+// movePackets moves the packets to a ring of n slots.
+func (r *sentRing) movePackets(n int) {
+	packets := make([]sentPacket, n)
+	for pn := r.base; pn < r.next; pn++ {
+		packets[pn&uint64(n-1)] = *r.at(pn)
+	}
+	r.packets = packets
+}
+
+// moveRecords moves the records to a ring of n.
+func (r *sentRing) moveRecords(n int) {
+	records := make([]Frame, n)
+	for i := r.recordTail; i != r.recordHead; i++ {
+		records[i&uint32(n-1)] = r.records[i&uint32(len(r.records)-1)]
+	}
+	r.records = records
 }
