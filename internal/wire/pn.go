@@ -49,7 +49,7 @@ func DecodePN(expected, truncated uint64, n int) uint64 {
 	switch {
 	case pn+win/2 <= expected && pn+win <= MaxPacketNumber:
 		return pn + win
-	case pn > expected+win/2 && pn >= win:
+	case pn > MaxPacketNumber || pn > expected+win/2 && pn >= win:
 		return pn - win
 	}
 	return pn
