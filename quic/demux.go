@@ -244,7 +244,7 @@ func (d *Demux) initial(now time.Time, path Path, datagram []byte, h *wire.LongH
 	}
 	token := d.secrets.openToken(now, path.Remote, h.DCID, h.Token, d.lives)
 	// RFC 9000, Section 7.2. After a Retry, the ID is of our making and as long as those are.
-	if n := h.DCID.Len(); n < wire.MinClientDCIDLen && (n != d.cids.Len() || token.verdict == tokenNone) {
+	if n := h.DCID.Len(); n < wire.MinClientDCIDLen && (n != d.cids.Len() || token.verdict != tokenRetry && token.verdict != tokenBadRetry) {
 		return d.drop(DropShortDCID)
 	}
 	mustRetry := d.cfg.Retry == RetryAlways || d.cfg.Retry == RetryUnderLoad && underLoad
