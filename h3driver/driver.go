@@ -1,6 +1,7 @@
 package h3driver
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"sync"
@@ -20,6 +21,7 @@ type driver struct {
 
 	session     atomic.Pointer[engine.Session] // nil until the connection is established
 	established chan struct{}                  // closed then, or when the connection has ended before
+	tls         tls.ConnectionState            // set before established is closed
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
@@ -87,6 +89,7 @@ func (d *driver) kick(s *Stream) error {
 func (d *driver) OnEstablished(s *engine.Session) error {
 	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
 	d.idleSince = s.Now()
+	d.tls = s.Conn().ConnectionState()
 	d.session.Store(s)
 	close(d.established)
 	d.tell(Event{Kind: EventEstablished})
@@ -300,6 +303,7 @@ func (d *driver) end(err error) {
 		next := s.next
 		s.prev, s.next = nil, nil
 		s.close(err)
+		d.tell(Event{Kind: EventStreamClosed, Stream: s, Err: err})
 		s = next
 	}
 	d.live.prev, d.live.next, d.liveCount = &d.live, &d.live, 0

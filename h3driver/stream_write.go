@@ -144,6 +144,19 @@ func (s *Stream) CloseWrite() error {
 	return err
 }
 
+// Flush waits until the connection has taken all that was sent, at most until the write deadline, and returns the error
+// of sending it.
+func (s *Stream) Flush() error {
+	s.writeLock.Lock()
+	defer s.writeLock.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.out.busy {
+		return s.out.err
+	}
+	return s.waitIdle()
+}
+
 // CancelWrite abandons our message: the peer learns that it is incomplete, for the reason that code gives. It does
 // nothing once the end of the message was handed over and taken. It never blocks.
 func (s *Stream) CancelWrite(code h3.ErrCode) {
@@ -184,6 +197,9 @@ func (s *Stream) advance() (done Releaser) {
 		return nil
 	}
 	err := s.advancePart()
+	if out.part.Interim && errors.Is(err, h3.ErrSequence) {
+		err = nil // the final response was faster
+	}
 	switch {
 	case err == nil:
 		done = out.part.Release

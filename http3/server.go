@@ -3,11 +3,15 @@ package http3
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -20,77 +24,215 @@ type Server struct {
 	// Handler answers the requests. Default http.DefaultServeMux.
 	Handler http.Handler
 	// TLSConfig holds at least a certificate, unless ListenAndServeTLS is given one. It is cloned; its NextProtos
-	// becomes "h3".
+	// becomes "h3". What its GetConfigForClient returns must name "h3" itself.
 	TLSConfig *tls.Config
 	// QUIC configures the connections; its TLS field is ignored. MaxBidiStreams is how many requests a client may
 	// have running at a time on one connection. Optional.
 	QUIC *quic.Config
+	// Engine configures what lies around the connections: when clients must prove their address, how many connections
+	// there may be. Its QUIC, NewApplication and CloseError are ignored. Optional.
+	Engine *engine.ListenConfig
 
-	// ReadHeaderTimeout bounds the time from the first byte of a request to the end of its header section; a request
+	// ReadHeaderTimeout bounds the time from the beginning of a request to the end of its header section; a request
 	// that takes longer is refused with H3_REQUEST_INCOMPLETE. Default 10 s.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout bounds the time from the end of the header section to the end of the body. Default none.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds the time from the end of the header section to the end of the response. Default none.
+	// WriteTimeout bounds the time from the end of the request's header section to the end of the response. Default none.
 	WriteTimeout time.Duration
 	// IdleTimeout closes a connection that has had no request running for that long, after a GOAWAY. Default: only
 	// QUIC's own idle timeout applies.
 	IdleTimeout time.Duration
 	// MaxHeaderBytes bounds the header section of a request as RFC 9114, Section 4.2.2 measures it; larger ones are
-	// answered with status 431. Default http.DefaultMaxHeaderBytes.
+	// answered with status 431, or reset if they are larger by far. Default 64 KiB.
 	MaxHeaderBytes int
 
 	// BaseContext returns the context that all requests on l derive from. Default context.Background.
 	BaseContext func(l *Listener) context.Context
-	// ConnContext may change the context of the requests of one connection. Optional.
+	// ConnContext may change the context of the requests of one connection. It must not block. Optional.
 	ConnContext func(ctx context.Context, c *ServerConn) context.Context
-	// Logger hears of panics in handlers and of errors on connections. Default slog.Default.
+	// Logger hears of panics in handlers and of their misuse of the ResponseWriter. Default slog.Default.
 	Logger *slog.Logger
+
+	mu        sync.Mutex
+	endpoints map[*engine.Endpoint]struct{}
+	done      chan struct{} // closed with closed; made with endpoints
+	closed    bool          // Shutdown or Close was called
 }
 
+// ServerContextKey is the key of a request context's value that is the *Server. http.LocalAddrContextKey works too.
+var ServerContextKey = &contextKey{"http3-server"}
+
+type contextKey struct{ name string }
+
+func (k *contextKey) String() string { return "http3 context value " + k.name }
+
+const (
+	defaultMaxHeaderBytes = 64 << 10
+	// headerSlack is by how much a header section may exceed the limit to be answered with status 431 rather than
+	// a reset.
+	headerSlack = 16 << 10
+)
+
 // ListenAndServe listens on s.Addr and serves until Shutdown or Close; the error is never nil.
-func (s *Server) ListenAndServe() error { panic("skeleton") }
+func (s *Server) ListenAndServe() error {
+	addr := s.Addr
+	if addr == "" {
+		addr = ":443"
+	}
+	l, err := Listen(addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
 
 // ListenAndServeTLS is ListenAndServe with a certificate and key from PEM files.
-func (s *Server) ListenAndServeTLS(certFile, keyFile string) error { panic("skeleton") }
-
-// Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close.
-func (s *Server) Serve(l *Listener) error { panic("skeleton") }
-
-// Shutdown stops accepting connections and requests, sends GOAWAY on every connection, waits until the requests that
-// run are answered, and closes. When ctx ends first, Shutdown returns its error; Close then ends what is left.
-func (s *Server) Shutdown(ctx context.Context) error { panic("skeleton") }
-
-// Close closes all listeners and connections at once.
-func (s *Server) Close() error { panic("skeleton") }
+func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	config := &tls.Config{}
+	if s.TLSConfig != nil {
+		config = s.TLSConfig.Clone()
+	}
+	config.Certificates = []tls.Certificate{cert}
+	s.TLSConfig = config
+	return s.ListenAndServe()
+}
 
 // ListenAndServe listens on the UDP address addr and serves handler with the certificate and key of two PEM files.
-func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error { panic("skeleton") }
+func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error {
+	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
+}
 
-// Listener holds the UDP sockets that a Server serves on.
-type Listener struct{ _ int }
+// Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close.
+func (s *Server) Serve(l *Listener) error {
+	endpoint, err := s.listen(l)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	select {
+	case <-s.done:
+		return http.ErrServerClosed
+	case <-l.done:
+	}
+	endpoint.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.endpoints, endpoint)
+	return net.ErrClosed
+}
 
-// Listen opens UDP sockets for a [Server]. A name that resolves to an IPv4 and an IPv6 address, such as "localhost",
-// opens one socket for each, on the same port; ":443" is both families. Several addresses may be given.
-func Listen(addrs ...string) (*Listener, error) { panic("skeleton") }
+func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
+	if s.TLSConfig == nil {
+		return nil, errors.New("http3: Server.TLSConfig with a certificate is required")
+	}
+	var cfg engine.ListenConfig
+	if s.Engine != nil {
+		cfg = *s.Engine
+	}
+	var transport quic.Config
+	if s.QUIC != nil {
+		transport = *s.QUIC
+	}
+	transport.TLS = s.TLSConfig.Clone()
+	transport.TLS.NextProtos = []string{NextProto}
+	cfg.QUIC = &transport
+	cfg.CloseError = &quic.ApplicationError{Code: uint64(h3.NoError)}
+	base := context.Background()
+	if s.BaseContext != nil {
+		base = s.BaseContext(l)
+	}
+	base = context.WithValue(base, ServerContextKey, s)
+	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
+		return s.newConn(base, info), nil
+	}
 
-// Addr returns the address of the first socket.
-func (l *Listener) Addr() net.Addr { panic("skeleton") }
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, http.ErrServerClosed
+	}
+	endpoint, err := engine.NewEndpoint(&cfg.Endpoint, l.sockets...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := endpoint.Listen(&cfg); err != nil {
+		endpoint.Close()
+		return nil, err
+	}
+	if s.endpoints == nil {
+		s.done = make(chan struct{})
+		s.endpoints = make(map[*engine.Endpoint]struct{})
+	}
+	s.endpoints[endpoint] = struct{}{}
+	return endpoint, nil
+}
 
-// Addrs returns the address of every socket.
-func (l *Listener) Addrs() []net.Addr { panic("skeleton") }
+// stop marks the server closed and returns what it serves on.
+func (s *Server) stop() []*engine.Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.done != nil {
+		close(s.done)
+	}
+	s.closed = true
+	var endpoints []*engine.Endpoint
+	for e := range s.endpoints {
+		endpoints = append(endpoints, e)
+	}
+	return endpoints
+}
 
-// Close closes the sockets and the connections on them.
-func (l *Listener) Close() error { panic("skeleton") }
+// Shutdown stops accepting connections, sends GOAWAY on every connection so that no new requests come, waits until those that
+// run are answered, and closes. When ctx ends first, the remaining connections are closed and Shutdown returns the
+// context's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	endpoints := s.stop()
+	errs := make(chan error, len(endpoints))
+	for _, e := range endpoints {
+		go func() { errs <- e.Shutdown(ctx) }()
+	}
+	var first error
+	for range endpoints {
+		if err := <-errs; first == nil {
+			first = err
+		}
+	}
+	return first
+}
 
-// ServerConn is one connection of a Server. Its methods may be called from any goroutine.
-type ServerConn struct{ _ int }
+// Close closes all listeners and connections at once.
+func (s *Server) Close() error {
+	var first error
+	for _, e := range s.stop() {
+		if err := e.Close(); first == nil {
+			first = err
+		}
+	}
+	return first
+}
 
-// LocalAddr returns the server's UDP address.
-func (c *ServerConn) LocalAddr() net.Addr { panic("skeleton") }
+func (s *Server) handler() http.Handler {
+	if s.Handler != nil {
+		return s.Handler
+	}
+	return http.DefaultServeMux
+}
 
-// RemoteAddr returns the client's UDP address.
-func (c *ServerConn) RemoteAddr() net.Addr { panic("skeleton") }
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.Default()
+}
 
-// Stats returns the connection's counters.
-func (c *ServerConn) Stats() quic.Stats { panic("skeleton") }
+func (s *Server) maxHeaderBytes() int {
+	if s.MaxHeaderBytes > 0 {
+		return s.MaxHeaderBytes
+	}
+	return defaultMaxHeaderBytes
+}

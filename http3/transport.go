@@ -3,61 +3,200 @@ package http3
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // Transport is an http.RoundTripper over HTTP/3. It keeps one connection per authority, dials it once for all who
 // wait, and verifies certificates unless TLSClientConfig says otherwise. Use it from any number of goroutines; its
-// fields must not be changed after the first request. The zero value is ready to use.
+// fields must not be changed after the first request. The zero value is ready to use. While it has no connection it
+// holds neither sockets nor goroutines.
 type Transport struct {
 	// TLSClientConfig is cloned for each connection; ServerName defaults to the URL's host, NextProtos becomes "h3".
 	TLSClientConfig *tls.Config
 	// QUIC configures the connections; its TLS field is ignored. Optional.
 	QUIC *quic.Config
 	// Resolve returns the addresses to try for a host name and port (a number), the preferred one first. Default: the
-	// system's resolver, IPv6 and IPv4 tried a quarter of a second apart (RFC 8305, Section 5).
+	// system's resolver, with IPv6 and IPv4 in turns.
 	Resolve func(ctx context.Context, host, port string) ([]netip.AddrPort, error)
 	// DialTimeout bounds the time until a connection can carry requests, name resolution included. Default 10 s.
 	DialTimeout time.Duration
-	// IdleConnTimeout closes a connection that has had no request running for that long. Default 90 s.
+	// IdleConnTimeout closes a connection that has had no request running for that long. Default 90 s; the lower of it
+	// and QUIC's idle timeout holds.
 	IdleConnTimeout time.Duration
 	// ResponseHeaderTimeout bounds the time from the end of sending a request, its body included, to the end of the
 	// response's header section. Default none.
 	ResponseHeaderTimeout time.Duration
-	// MaxResponseHeaderBytes bounds a response's header section as RFC 9114, Section 4.2.2 measures it. Default 10 MiB,
-	// as in http.Transport.
+	// ExpectContinueTimeout bounds how long a body with "Expect: 100-continue" waits for the server's leave. Default 1 s.
+	ExpectContinueTimeout time.Duration
+	// MaxResponseHeaderBytes bounds a response's header section as RFC 9114, Section 4.2.2 measures it, and all its interim
+	// responses together. Default 1 MiB.
 	MaxResponseHeaderBytes int
 	// DisableCompression stops the Transport from asking for gzip and undoing it, as in http.Transport.
 	DisableCompression bool
-	// Logger hears of errors on connections that no request returns. Default: none.
+	// Logger hears of the life of connections. Default: none.
 	Logger *slog.Logger
+
+	mu       sync.Mutex
+	closed   bool
+	pool     map[string]*poolEntry // by host:port
+	endpoint *engine.Endpoint      // nil while nobody uses it
+	users    int                   // of endpoint: connections and attempts at one
 }
 
+const (
+	defaultDialTimeout            = 10 * time.Second
+	defaultIdleConnTimeout        = 90 * time.Second
+	defaultExpectContinueTimeout  = time.Second
+	defaultMaxResponseHeaderBytes = 1 << 20
+	// maxAttempts bounds how often a request that is safe to repeat is sent.
+	maxAttempts = 4
+)
+
 // RoundTrip implements http.RoundTripper.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) { panic("skeleton") }
+//
+// It sends a request again, on a new connection, where the server can't have processed it: it refused the request
+// (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent; and where a
+// reused connection ended without an answer, if the method is idempotent. A body that was read must then have a GetBody.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	key, err := checkRequest(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		conn, reused, err := t.acquire(req.Context(), key)
+		if err != nil {
+			closeBody(req)
+			return nil, err
+		}
+		x := newClientExchange(conn, req)
+		res, err := x.roundTrip()
+		if err == nil {
+			return res, nil
+		}
+		if attempt == maxAttempts || !x.repeatable(err, reused) {
+			x.closeBody()
+			return nil, err
+		}
+		if req = x.rewind(); req == nil {
+			x.closeBody()
+			return nil, err
+		}
+	}
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// rewind returns the request with an unread body, or nil if that can't be had.
+func (x *clientExchange) rewind() *http.Request {
+	if !x.hasBody || !x.bodyTouched.Load() {
+		return x.req
+	}
+	if x.req.GetBody == nil {
+		return nil
+	}
+	if x.bodySent != nil {
+		<-x.bodySent // nobody else reads what GetBody may share with the body
+	}
+	body, err := x.req.GetBody()
+	if err != nil {
+		return nil
+	}
+	again := *x.req
+	again.Body = body
+	return &again
+}
+
+// checkRequest returns the pool's key for a request: host name in ASCII, and port.
+func checkRequest(req *http.Request) (key string, err error) {
+	switch {
+	case req.URL == nil:
+		return "", errors.New("http3: nil Request.URL")
+	case req.URL.Scheme != "https":
+		return "", errors.New("http3: unsupported protocol scheme " + quote(req.URL.Scheme) + ": HTTP/3 needs https")
+	case req.URL.Host == "":
+		return "", errors.New("http3: no host in the URL")
+	case req.Method != "" && !httpguts.ValidHeaderFieldName(req.Method):
+		return "", errors.New("http3: invalid method " + quote(req.Method))
+	}
+	for key, values := range req.Header {
+		if !httpguts.ValidHeaderFieldName(key) {
+			return "", errors.New("http3: invalid header field name " + quote(key))
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return "", errors.New("http3: invalid header field value for " + quote(key))
+			}
+		}
+	}
+	host := req.URL.Hostname()
+	port := req.URL.Port()
+	if port == "" {
+		port = "443"
+	}
+	if !ascii(host) {
+		if host, err = httpguts.PunycodeHostPort(host); err != nil {
+			return "", err
+		}
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
 
 // CloseIdleConnections closes the connections that have no request running.
-func (t *Transport) CloseIdleConnections() { panic("skeleton") }
+func (t *Transport) CloseIdleConnections() {
+	t.mu.Lock()
+	var idle []*ClientConn
+	for key, e := range t.pool {
+		if e.conn != nil && e.conn.active == 0 {
+			idle = append(idle, e.conn)
+			delete(t.pool, key)
+		}
+	}
+	t.mu.Unlock()
+	for _, c := range idle {
+		c.closeNow()
+	}
+}
 
 // Close closes all connections at once and makes later requests fail.
-func (t *Transport) Close() error { panic("skeleton") }
-
-// ClientConn is one connection of a Transport. A request's httptrace.ClientTrace gets it as the Conn of GotConnInfo:
-//
-//	GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn.(*http3.ClientConn) }
-//
-// so it implements net.Conn, but reading, writing and deadlines return errors: the bytes belong to HTTP/3. Its methods
-// may be called from any goroutine, also after the connection has ended.
-type ClientConn struct{ net.Conn }
-
-// Stats returns the connection's counters: handshake time, RTT, losses.
-func (c *ClientConn) Stats() quic.Stats { panic("skeleton") }
-
-// ConnectionState returns what TLS negotiated.
-func (c *ClientConn) ConnectionState() tls.ConnectionState { panic("skeleton") }
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	t.closed = true
+	for _, e := range t.pool {
+		if e.dial != nil {
+			e.dial.cancel()
+		}
+	}
+	t.pool = nil
+	endpoint := t.endpoint
+	t.mu.Unlock()
+	if endpoint == nil {
+		return nil
+	}
+	return endpoint.Close()
+}

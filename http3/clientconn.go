@@ -1,0 +1,98 @@
+package http3
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/h3driver"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// ClientConn is one connection of a [Transport]. A request's httptrace.ClientTrace gets it as the Conn of GotConnInfo:
+//
+//	GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn.(*http3.ClientConn) }
+//
+// so it implements net.Conn, but reading, writing and deadlines return errors: the bytes belong to HTTP/3. Its methods
+// may be called from any goroutine, also after the connection has ended.
+type ClientConn struct {
+	transport  *Transport
+	key        string
+	connection *engine.Connection
+	controller *h3driver.ClientController
+	local      net.Addr
+	remote     net.Addr
+	tls        *tls.ConnectionState
+
+	// Guarded by transport.mu.
+	active  int  // requests
+	retired bool // not to be used for further requests
+}
+
+var _ net.Conn = (*ClientConn)(nil)
+
+var errNotBytes = errors.New("http3: the bytes of a ClientConn belong to HTTP/3")
+
+// Read returns an error.
+func (c *ClientConn) Read([]byte) (int, error) { return 0, errNotBytes }
+
+// Write returns an error.
+func (c *ClientConn) Write([]byte) (int, error) { return 0, errNotBytes }
+
+// SetDeadline returns an error.
+func (c *ClientConn) SetDeadline(time.Time) error { return errNotBytes }
+
+// SetReadDeadline returns an error.
+func (c *ClientConn) SetReadDeadline(time.Time) error { return errNotBytes }
+
+// SetWriteDeadline returns an error.
+func (c *ClientConn) SetWriteDeadline(time.Time) error { return errNotBytes }
+
+// LocalAddr returns this side's UDP address when the connection was made.
+func (c *ClientConn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr returns the server's UDP address.
+func (c *ClientConn) RemoteAddr() net.Addr { return c.remote }
+
+// Stats returns the connection's counters, after its end the last ones: handshake time, RTT, losses.
+func (c *ClientConn) Stats() quic.Stats { return c.connection.Stats() }
+
+// ConnectionState returns what TLS negotiated.
+func (c *ClientConn) ConnectionState() tls.ConnectionState { return *c.tls }
+
+// Close closes the connection at once; requests on it fail.
+func (c *ClientConn) Close() error {
+	c.transport.retire(c)
+	c.closeNow()
+	return nil
+}
+
+func (c *ClientConn) closeNow() { c.controller.Close(h3.NoError, "") }
+
+// onEvent runs in the connection's step.
+func (c *ClientConn) onEvent(ev h3driver.Event) {
+	switch ev.Kind {
+	case h3driver.EventGoAway, h3driver.EventClosed:
+		c.transport.retire(c)
+		return
+	}
+	if ev.Stream == nil {
+		return
+	}
+	x := ev.Stream.Value.(*clientExchange)
+	switch ev.Kind {
+	case h3driver.EventHeaders:
+		x.gotHeaders(copyFields(ev.Fields), ev.Fin)
+	case h3driver.EventInterim:
+		x.gotInterim(copyFields(ev.Fields))
+	case h3driver.EventReset:
+		x.gotError(ev.Err)
+	case h3driver.EventStopSending:
+		x.stopBody()
+	case h3driver.EventStreamClosed:
+		x.gotError(ev.Err)
+	}
+}

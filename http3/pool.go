@@ -1,0 +1,205 @@
+package http3
+
+import (
+	"context"
+	"net/http/httptrace"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// poolEntry is what a Transport has for one authority: a connection, or an attempt at one.
+type poolEntry struct {
+	conn *ClientConn
+	dial *dialCall
+}
+
+// dialCall is an attempt at a connection on behalf of all requests that want it.
+type dialCall struct {
+	cancel  context.CancelFunc
+	waiters int           // guarded by Transport.mu; the attempt is given up when nobody waits any more
+	done    chan struct{} // closed at the end
+	conn    *ClientConn   // set before done is closed
+	err     error
+}
+
+// acquire returns a connection for one request, which then calls release.
+func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reused bool, err error) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.GetConn != nil {
+		trace.GetConn(key)
+	}
+	for {
+		c, dial, err := t.lookup(ctx, key)
+		if err != nil {
+			return nil, false, err
+		}
+		reused := dial == nil
+		if dial != nil {
+			if c, err = t.wait(ctx, dial); err != nil {
+				return nil, false, err
+			}
+			if c == nil {
+				continue // it ended while we woke up
+			}
+		}
+		if trace != nil && trace.GotConn != nil {
+			trace.GotConn(httptrace.GotConnInfo{Conn: c, Reused: reused})
+		}
+		return c, reused, nil
+	}
+}
+
+// lookup returns a connection that is ready, or an attempt to wait for.
+func (t *Transport) lookup(ctx context.Context, key string) (*ClientConn, *dialCall, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, nil, ErrTransportClosed
+	}
+	e := t.pool[key]
+	if e == nil {
+		if err := t.useEndpoint(); err != nil {
+			return nil, nil, err
+		}
+		// The attempt outlives the request that began it if others wait too, but keeps its values: its httptrace.
+		dialCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		if d := positive(t.DialTimeout, defaultDialTimeout); d > 0 {
+			dialCtx, cancel = context.WithTimeout(dialCtx, d)
+		}
+		e = &poolEntry{dial: &dialCall{cancel: cancel, done: make(chan struct{})}}
+		if t.pool == nil {
+			t.pool = make(map[string]*poolEntry)
+		}
+		t.pool[key] = e
+		go t.runDial(dialCtx, key, e, t.endpoint)
+	}
+	if e.conn != nil {
+		e.conn.active++
+		return e.conn, nil, nil
+	}
+	e.dial.waiters++
+	return nil, e.dial, nil
+}
+
+// wait waits for an attempt. It returns nil if the connection has ended already.
+func (t *Transport) wait(ctx context.Context, dial *dialCall) (*ClientConn, error) {
+	select {
+	case <-dial.done:
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dial.waiters--
+	select {
+	case <-dial.done:
+	default:
+		if dial.waiters == 0 {
+			dial.cancel()
+		}
+		return nil, context.Cause(ctx)
+	}
+	if dial.err != nil {
+		return nil, dial.err
+	}
+	if dial.conn.retired {
+		return nil, nil
+	}
+	dial.conn.active++
+	return dial.conn, nil
+}
+
+// runDial makes the connection of e; in a goroutine of its own.
+func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpoint *engine.Endpoint) {
+	defer e.dial.cancel()
+	c, err := t.dial(ctx, key, endpoint)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dial := e.dial
+	dial.conn, dial.err = c, err
+	switch {
+	case err != nil:
+		t.releaseEndpoint()
+		if t.pool[key] == e {
+			delete(t.pool, key)
+		}
+	case t.closed || c.retired:
+		if t.closed {
+			dial.err = ErrTransportClosed
+		}
+		if t.pool[key] == e {
+			delete(t.pool, key)
+		}
+		go t.watch(c)
+	default:
+		e.conn, e.dial = c, nil
+		go t.watch(c)
+	}
+	close(dial.done)
+}
+
+// watch gives back the endpoint when c has ended.
+func (t *Transport) watch(c *ClientConn) {
+	<-c.connection.Done()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseEndpoint()
+}
+
+// retire makes sure that c gets no further requests. It never blocks.
+func (t *Transport) retire(c *ClientConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.retired = true
+	if e := t.pool[c.key]; e != nil && e.conn == c {
+		delete(t.pool, c.key)
+	}
+}
+
+// release says that a request on c is over.
+func (t *Transport) release(c *ClientConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.active--
+}
+
+// useEndpoint makes sure that there is an endpoint and counts a user; with t.mu held.
+func (t *Transport) useEndpoint() error {
+	if t.endpoint == nil {
+		endpoint, err := newClientEndpoint(&engine.EndpointConfig{Logger: t.Logger})
+		if err != nil {
+			return err
+		}
+		t.endpoint = endpoint
+	}
+	t.users++
+	return nil
+}
+
+// newClientEndpoint opens a socket of either family, if the host has both.
+func newClientEndpoint(cfg *engine.EndpointConfig) (*engine.Endpoint, error) {
+	var sockets []udp.Socket
+	var first error
+	for _, addr := range []string{"0.0.0.0:0", "[::]:0"} {
+		s, err := udp.Listen(addr, &udp.Config{Errors: true})
+		if err != nil {
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		sockets = append(sockets, s)
+	}
+	if len(sockets) == 0 {
+		return nil, first
+	}
+	return engine.NewEndpoint(cfg, sockets...)
+}
+
+// releaseEndpoint closes the endpoint when its last user has gone; with t.mu held.
+func (t *Transport) releaseEndpoint() {
+	if t.users--; t.users == 0 {
+		go t.endpoint.Close()
+		t.endpoint = nil
+	}
+}

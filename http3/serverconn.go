@@ -1,0 +1,92 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/h3driver"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// ServerConn is one connection of a [Server]. Its methods may be called from any goroutine.
+type ServerConn struct {
+	server     *Server
+	connection *engine.Connection
+	controller *h3driver.ServerController
+	local      net.Addr
+	remote     net.Addr
+	remoteName string
+	tls        *tls.ConnectionState
+	ctx        context.Context
+}
+
+// LocalAddr returns the server's UDP address when the connection was made.
+func (c *ServerConn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr returns the client's UDP address when the connection was made.
+func (c *ServerConn) RemoteAddr() net.Addr { return c.remote }
+
+// Stats returns the connection's counters. It must not be called from ConnContext.
+func (c *ServerConn) Stats() quic.Stats { return c.connection.Stats() }
+
+// newConn makes the application of one connection, in the connection's step.
+func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.ApplicationOverQUIC {
+	c := &ServerConn{
+		server:     s,
+		connection: info.Connection,
+		local:      net.UDPAddrFromAddrPort(info.Local),
+		remote:     net.UDPAddrFromAddrPort(info.Remote),
+		remoteName: info.Remote.String(),
+		tls:        info.TLS,
+	}
+	c.ctx = context.WithValue(base, http.LocalAddrContextKey, c.local)
+	if s.ConnContext != nil {
+		c.ctx = s.ConnContext(c.ctx, c)
+	}
+	driver, controller := h3driver.NewServer(&h3driver.Config{
+		H3:            &h3.Config{MaxFieldSectionSize: s.maxHeaderBytes() + headerSlack},
+		OnEvent:       c.onEvent,
+		HeaderTimeout: s.ReadHeaderTimeout,
+		IdleTimeout:   s.IdleTimeout,
+	})
+	c.controller = controller
+	return driver
+}
+
+// fieldBuffer holds a copy of an event's fields on their way to the goroutine that wants them.
+type fieldBuffer struct{ fields []h3.Field }
+
+var fieldBuffers = sync.Pool{New: func() any { return new(fieldBuffer) }}
+
+func copyFields(fields []h3.Field) *fieldBuffer {
+	b := fieldBuffers.Get().(*fieldBuffer)
+	b.fields = append(b.fields[:0], fields...)
+	return b
+}
+
+func (b *fieldBuffer) free() {
+	clear(b.fields)
+	fieldBuffers.Put(b)
+}
+
+// onEvent runs in the connection's step.
+func (c *ServerConn) onEvent(ev h3driver.Event) {
+	if ev.Stream == nil {
+		return
+	}
+	x, _ := ev.Stream.Value.(*exchange)
+	switch ev.Kind {
+	case h3driver.EventHeaders:
+		x = &exchange{conn: c, stream: ev.Stream}
+		x.ctx.Context = c.ctx
+		ev.Stream.Value = x
+		go x.serve(copyFields(ev.Fields), ev.Fin)
+	case h3driver.EventReset, h3driver.EventStopSending, h3driver.EventStreamClosed:
+		x.ctx.end(context.Canceled)
+	}
+}
