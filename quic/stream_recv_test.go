@@ -233,7 +233,7 @@ func TestFinalSize(t *testing.T) {
 
 // RFC 9000, Section 4.1.
 func TestFlowControlLimits(t *testing.T) {
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.StreamWindow, cfg.MaxStreamWindow = 100, 100
 	cfg.ConnWindow, cfg.MaxConnWindow = 250, 250
 	for _, c := range []struct {
@@ -252,16 +252,16 @@ func TestFlowControlLimits(t *testing.T) {
 		{"RESET_STREAM", func(tt *tableTest, id, end uint64) error { return tt.handleReset(id, 1, end) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tt := newTableWith(t, Server, cfg, testLimits)
+			tt := newTableWith(t, Server, cfg, tableLimits)
 			tt.must(c.frame(tt, 2, 100))
 			tt.wantCode(c.frame(tt, 6, 101), FlowControlError, "beyond the stream's limit")
-			tt = newTableWith(t, Server, cfg, testLimits)
+			tt = newTableWith(t, Server, cfg, tableLimits)
 			tt.must(c.frame(tt, 2, 100))
 			tt.must(c.frame(tt, 6, 100))
 			if c.name != "RESET_STREAM" { // which gives its credit back, though the peer has not been told yet
 				tt.wantCode(c.frame(tt, 10, 51), FlowControlError, "beyond the connection's limit")
 			}
-			tt.must(c.frame(newTableWith(t, Server, cfg, testLimits), 10, 50))
+			tt.must(c.frame(newTableWith(t, Server, cfg, tableLimits), 10, 50))
 			tt.wantCode(tt.handleStream(tt.now, 14, 1<<62-2, []byte("x"), false), FlowControlError, "far beyond")
 		})
 	}
@@ -300,15 +300,15 @@ func TestWindowsFollowTheReader(t *testing.T) {
 
 // Both windows double while the reader takes half of one in less than two round trips, and stay put otherwise.
 func TestWindowsGrow(t *testing.T) {
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.MaxStreamWindow, cfg.MaxConnWindow = 35_000, 50_000
 	for _, fast := range []bool{true, false} {
-		tt := newTableWith(t, Server, cfg, testLimits)
+		tt := newTableWith(t, Server, cfg, tableLimits)
 		tt.stream(2, 0, "", false)
 		s := tt.get(2)
-		pace := 3 * testRTT
+		pace := 3 * tableRTT
 		if fast {
-			pace = testRTT
+			pace = tableRTT
 		}
 		sent := uint64(0)
 		for range 20 {
@@ -332,9 +332,9 @@ func TestWindowsGrow(t *testing.T) {
 
 // The connection's window stays ahead of that of its largest stream even if many share it.
 func TestConnectionWindowIsAheadOfStreams(t *testing.T) {
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.MaxStreamWindow, cfg.MaxConnWindow = 1<<20, 1<<20
-	tt := newTableWith(t, Server, cfg, testLimits)
+	tt := newTableWith(t, Server, cfg, tableLimits)
 	tt.stream(2, 0, strings.Repeat("x", 10_000), false)
 	tt.get(2).Discard(10_000)
 	tt.now = tt.now.Add(time.Millisecond)
@@ -500,7 +500,7 @@ func TestReceiveStorageIsBounded(t *testing.T) {
 		MaxUniStreams: 10}
 	for _, step := range []int{1, 300, blocks.SmallSize, blocks.LargeSize - 1, blocks.LargeSize, 100_000} {
 		for _, size := range []int{1, 100, 1200} {
-			tt := newTableWith(t, Server, cfg, testLimits)
+			tt := newTableWith(t, Server, cfg, tableLimits)
 			tt.stream(2, 0, "", false)
 			s := tt.get(2)
 			payload := strings.Repeat("x", size)
@@ -540,9 +540,9 @@ func TestReceiveStorageIsGivenBackWhenRead(t *testing.T) {
 
 // RFC 9000, Section 21.6.
 func TestGapsAreBounded(t *testing.T) {
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.StreamWindow, cfg.ConnWindow = 1<<20, 1<<20
-	tt := newTableWith(t, Server, cfg, testLimits)
+	tt := newTableWith(t, Server, cfg, tableLimits)
 	for i := range maxGaps {
 		tt.stream(2, 1+2*i, "x", false)
 	}

@@ -193,9 +193,9 @@ func TestStreamListTakesOutOfTheMiddle(t *testing.T) {
 
 // However many streams are open, idle ones cost nothing: they are in no list.
 func TestIdleStreamsAreInNoList(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxStreams[Bidi] = 10_000
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.ConnWindow = 1 << 20
 	tt := newTableWith(t, Client, cfg, limits)
 	var streams []*Stream

@@ -319,9 +319,9 @@ func TestPacketWithoutRoom(t *testing.T) {
 }
 
 func TestStreamFlowControlOfThePeer(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.uni = 100
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	s := tt.mustOpen(Uni)
 	if n, err := s.TryWrite(make([]byte, 150), true); n != 100 || err != nil {
 		t.Fatalf("TryWrite: %d, %v", n, err)
@@ -354,9 +354,9 @@ func TestStreamFlowControlOfThePeer(t *testing.T) {
 
 // A stream that has used all credit but wants no more is not blocked.
 func TestNotBlockedWithoutMoreToWrite(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.uni, limits.maxData = 100, 100
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	s := tt.mustOpen(Uni)
 	tt.mustWrite(s, strings.Repeat("x", 100), false)
 	tt.wantPacket("STREAM 2 0+100")
@@ -365,9 +365,9 @@ func TestNotBlockedWithoutMoreToWrite(t *testing.T) {
 }
 
 func TestConnectionFlowControlOfThePeer(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxData = 100
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	a, b, c := tt.mustOpen(Uni), tt.mustOpen(Uni), tt.mustOpen(Uni)
 	tt.mustWrite(a, strings.Repeat("x", 60), false)
 	tt.mustWrite(b, strings.Repeat("x", 60), true)
@@ -391,9 +391,9 @@ func TestConnectionFlowControlOfThePeer(t *testing.T) {
 }
 
 func TestResetGivesBackNoCredit(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxData = 100
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	a, b := tt.mustOpen(Uni), tt.mustOpen(Uni)
 	tt.mustWrite(a, strings.Repeat("x", 80), false)
 	tt.wantPacket("STREAM 2 0+80")
@@ -405,11 +405,11 @@ func TestResetGivesBackNoCredit(t *testing.T) {
 
 // The bytes that wait to be sent are bounded, on each stream and on the connection.
 func TestUnsentBytesAreBounded(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxData, limits.uni = 1<<30, 1<<30
 	for _, cwnd := range []int{0, minSendLimit + 50_000} {
-		tt := newTableWith(t, Client, testConfig, limits)
-		tt.setEstimates(testRTT, cwnd)
+		tt := newTableWith(t, Client, tableConfig, limits)
+		tt.setEstimates(tableRTT, cwnd)
 		bound := max(minSendLimit, cwnd)
 		a, b, c := tt.mustOpen(Uni), tt.mustOpen(Uni), tt.mustOpen(Uni)
 		huge := make([]byte, 1<<20)
@@ -453,9 +453,9 @@ func (tt *tableTest) wantNoEventBefore(a, b *Stream, bound int) {
 
 // Whoever waits for room in the connection's backlog hears of it when another stream gives up its part.
 func TestResetMakesRoomForOthers(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxData, limits.uni = 0, 1<<30
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	a, b := tt.mustOpen(Uni), tt.mustOpen(Uni)
 	a.TryWrite(make([]byte, 1<<20), false)
 	b.TryWrite(make([]byte, 1<<20), false)
@@ -467,9 +467,9 @@ func TestResetMakesRoomForOthers(t *testing.T) {
 }
 
 func TestWritableIsRetracted(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.uni = 10
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	s := tt.mustOpen(Uni)
 	s.TryWrite(make([]byte, 20), false)
 	tt.must(tt.handleMaxStreamData(2, 20))

@@ -23,23 +23,23 @@ type tableTest struct {
 	now monotime.Time
 }
 
-const testRTT = 100 * time.Millisecond
+const tableRTT = 100 * time.Millisecond
 
-var testLimits = streamLimits{maxData: 1 << 20, bidiLocal: 1 << 18, bidiRemote: 1 << 18, uni: 1 << 18,
+var tableLimits = streamLimits{maxData: 1 << 20, bidiLocal: 1 << 18, bidiRemote: 1 << 18, uni: 1 << 18,
 	maxStreams: [2]uint64{10, 10}}
 
-var testConfig = Config{StreamWindow: 10_000, MaxStreamWindow: 10_000, ConnWindow: 20_000, MaxConnWindow: 20_000,
+var tableConfig = Config{StreamWindow: 10_000, MaxStreamWindow: 10_000, ConnWindow: 20_000, MaxConnWindow: 20_000,
 	MaxBidiStreams: 10, MaxUniStreams: 10}
 
 func newTable(t *testing.T, side Side) *tableTest {
-	return newTableWith(t, side, testConfig, testLimits)
+	return newTableWith(t, side, tableConfig, tableLimits)
 }
 
 func newTableWith(t *testing.T, side Side, cfg Config, limits streamLimits) *tableTest {
 	tt := &tableTest{T: t, now: monotime.Time(time.Hour)}
 	tt.init(side, &cfg)
 	tt.setPeerLimits(limits)
-	tt.setEstimates(testRTT, 0)
+	tt.setEstimates(tableRTT, 0)
 	return tt
 }
 
@@ -355,9 +355,9 @@ func TestStreamLimitOfThePeer(t *testing.T) {
 }
 
 func TestNoStreamsAllowedToThePeer(t *testing.T) {
-	cfg := testConfig
+	cfg := tableConfig
 	cfg.MaxBidiStreams, cfg.MaxUniStreams = -1, -1
-	tt := newTableWith(t, Server, cfg, testLimits)
+	tt := newTableWith(t, Server, cfg, tableLimits)
 	tt.wantCode(tt.handleStream(tt.now, 0, 0, nil, true), StreamLimitError, "bidirectional")
 	tt.wantCode(tt.handleStream(tt.now, 2, 0, nil, true), StreamLimitError, "unidirectional")
 }
@@ -366,9 +366,9 @@ func TestOpenStreamsUpToTheLimit(t *testing.T) {
 	for _, side := range []Side{Client, Server} {
 		for _, d := range []Dir{Bidi, Uni} {
 			t.Run(fmt.Sprint(side, " ", d), func(t *testing.T) {
-				limits := testLimits
+				limits := tableLimits
 				limits.maxStreams = [2]uint64{3, 3}
-				tt := newTableWith(t, side, testConfig, limits)
+				tt := newTableWith(t, side, tableConfig, limits)
 				for i := range uint64(3) {
 					if s := tt.mustOpen(d); s.ID() != NewStreamID(side, d, i) {
 						t.Errorf("stream %d has ID %d", i, s.ID())
@@ -407,12 +407,12 @@ func TestOpenStreamsUpToTheLimit(t *testing.T) {
 
 func TestOpenBeforeTheHandshake(t *testing.T) {
 	tt := &tableTest{T: t}
-	cfg := testConfig
+	cfg := tableConfig
 	tt.init(Client, &cfg)
 	if _, err := tt.open(Bidi); err != ErrStreamLimit {
 		t.Fatalf("open without the peer's limits: %v", err)
 	}
-	tt.setPeerLimits(testLimits)
+	tt.setPeerLimits(tableLimits)
 	tt.wantPacket("")
 	tt.wantEvents("available bidirectional")
 	tt.mustOpen(Bidi)
@@ -420,7 +420,7 @@ func TestOpenBeforeTheHandshake(t *testing.T) {
 
 // RFC 9000, Section 7.4.1: limits remembered for 0-RTT hold until the handshake tells higher ones.
 func TestLimitsRiseAfterEarlyData(t *testing.T) {
-	tt := newTableWith(t, Client, testConfig, streamLimits{maxData: 10, bidiRemote: 4, uni: 3, maxStreams: [2]uint64{1, 1}})
+	tt := newTableWith(t, Client, tableConfig, streamLimits{maxData: 10, bidiRemote: 4, uni: 3, maxStreams: [2]uint64{1, 1}})
 	bidi, uni := tt.mustOpen(Bidi), tt.mustOpen(Uni)
 	for _, s := range []*Stream{bidi, uni} {
 		s.TryWrite([]byte("0123456789"), false)
@@ -441,7 +441,7 @@ func TestLimitsRiseAfterEarlyData(t *testing.T) {
 func TestInitialStreamCredit(t *testing.T) {
 	limits := streamLimits{maxData: 1 << 20, bidiLocal: 11, bidiRemote: 22, uni: 33, maxStreams: [2]uint64{1, 1}}
 	for _, side := range []Side{Client, Server} {
-		tt := newTableWith(t, side, testConfig, limits)
+		tt := newTableWith(t, side, tableConfig, limits)
 		if s := tt.mustOpen(Bidi); s.Writable() != 22 {
 			t.Errorf("%v: own bidirectional stream: %d", side, s.Writable())
 		}
@@ -674,9 +674,9 @@ func heldBlocks(s *Stream) (n int) {
 
 // A stream costs one allocation, and its first kilobyte in either direction none.
 func TestAllocationsPerStream(t *testing.T) {
-	limits := testLimits
+	limits := tableLimits
 	limits.maxStreams = [2]uint64{1 << 30, 1 << 30}
-	tt := newTableWith(t, Client, testConfig, limits)
+	tt := newTableWith(t, Client, tableConfig, limits)
 	data := make([]byte, blocks.SmallSize)
 	buf := make([]byte, 2*blocks.SmallSize)
 	w := &packetWriter{buf: make([]byte, 0, 1200), limit: 1200, space: recovery.AppData, rec: &tt.rec}
