@@ -23,6 +23,7 @@ type asidePacket struct {
 	path     Path
 	ecn      ECN
 	received monotime.Time
+	size     int // of the datagram
 }
 
 // add copies the rest of a datagram that begins with a packet whose keys are missing. It reports false if there is no
@@ -31,12 +32,13 @@ func (a *asidePackets) add(d *datagramIn, data []byte) bool {
 	if len(a.packets) >= maxAsidePackets || a.bytes+len(data) > maxAsideBytes {
 		return false
 	}
-	a.packets = append(a.packets, asidePacket{append([]byte(nil), data...), d.addr, d.ecn, d.received})
+	a.packets = append(a.packets, asidePacket{append([]byte(nil), data...), d.addr, d.ecn, d.received, d.size})
 	a.bytes += len(data)
 	return true
 }
 
-// retryAside processes the packets that were put aside, now that there are new keys.
+// retryAside processes the packets that were put aside, now that there are new keys. Those for which there are none yet
+// are put aside again.
 func (c *Conn) retryAside() {
 	if c.hs == nil || !c.hs.newKeys {
 		return
@@ -48,7 +50,7 @@ func (c *Conn) retryAside() {
 		if c.state != stateActive {
 			return
 		}
-		d := datagramIn{addr: p.path, ecn: p.ecn, received: p.received, size: len(p.data), replayed: true}
+		d := datagramIn{addr: p.path, ecn: p.ecn, received: p.received, size: p.size}
 		c.receivePackets(&d, p.data)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // maxIssuedCIDs is how many connection IDs this side keeps issued, if the peer takes so many. Each costs an entry of a
 // routing table; a peer needs one per path.
-const maxIssuedCIDs = 4
+const maxIssuedCIDs = 3
 
 // localCID is a connection ID that this side issued and the peer has not retired.
 type localCID struct {

@@ -276,5 +276,6 @@ func (c *Conn) fillStats(s *Stats) {
 	s.RTT, s.MinRTT, s.RTTVar, s.LatestRTT = c.rec.SRTT(), c.rec.MinRTT(), c.rec.RTTVar(), c.rec.LatestRTT()
 	s.Cwnd, s.BytesInFlight = c.rec.Cwnd(), c.rec.InFlight()
 	s.PacketSize = c.path.mtu.size
+	s.StreamBytesSent, s.StreamBytesReceived = c.streams.bytesSent, c.streams.bytesReceived
 	s.KeyUpdates = c.keys.Updates()
 }

@@ -16,8 +16,7 @@ type datagramIn struct {
 	path     *path // nil if addr is not known
 	ecn      ECN
 	received monotime.Time
-	size     int  // of the whole datagram
-	replayed bool // it was put aside before
+	size     int // of the whole datagram
 }
 
 // Receive processes what arrived. A packet that can't be used is counted in Stats.PacketsDropped; what a packet does to
@@ -155,14 +154,14 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	switch {
 	case s.gone:
 		return packetDrop
-	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize && !d.replayed:
+	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize:
 		return packetDrop // RFC 9000, Section 14.1
 	case h.Type == wire.Initial && c.side == Client && len(h.Token) > 0:
 		return packetDrop // RFC 9000, Section 17.2.2
 	case (c.hs.heard || c.side == Server) && h.SCID != c.hs.peerSCID:
 		return packetDrop // RFC 9000, Section 7.2: the peer's first choice holds
 	case s.opener == nil:
-		if d.replayed || !c.hs.aside.add(d, data) {
+		if !c.hs.aside.add(d, data) {
 			return packetDrop
 		}
 		return packetAside
@@ -223,7 +222,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	}
 	// RFC 9001, Section 5.7: a server reads no 1-RTT packet before the handshake is complete.
 	if !c.complete || !c.keys.CanReceive() {
-		if d.replayed || c.hs == nil || !c.hs.aside.add(d, data) {
+		if c.hs == nil || !c.hs.aside.add(d, data) {
 			return packetDrop
 		}
 		return packetAside

@@ -65,6 +65,10 @@ func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
 			break
 		}
 	}
+	if !c.sendAt.IsZero() && !c.pendingData() {
+		// The pacer holds nothing back.
+		c.sendAt = 0
+	}
 	if total == 0 {
 		return Transmit{}, false
 	}
@@ -378,6 +382,18 @@ func (c *Conn) begin1RTT(w *packetWriter, b []byte, limit int, path *path) (p un
 // pending1RTT reports whether there is anything to send in 1-RTT packets besides acknowledgments.
 func (c *Conn) pending1RTT() bool {
 	return c.streams.pending() || c.pendingControl() || !c.datagrams.out.empty()
+}
+
+// pendingData reports whether there is anything to send besides acknowledgments.
+func (c *Conn) pendingData() bool {
+	if c.hs != nil {
+		for i := range c.hs.spaces {
+			if s := &c.hs.spaces[i]; s.sealer != nil && s.crypto.out.pending() {
+				return true
+			}
+		}
+	}
+	return c.complete && c.pending1RTT()
 }
 
 // pendingControl reports whether appendControl has something to write.

@@ -25,17 +25,23 @@ func (c *Conn) NextTimeout() (time.Time, bool) {
 
 // deadline returns when something is due next, zero for not at all.
 func (c *Conn) deadline() monotime.Time {
-	t := monotime.Min(c.rec.Timeout(), c.recv.AckDeadline())
-	t = monotime.Min(t, c.sendAt)
-	t = monotime.Min(t, c.idleDeadline())
+	t := monotime.Min(c.rec.Timeout(), c.idleDeadline())
 	t = monotime.Min(t, c.keepAliveDeadline())
 	t = monotime.Min(t, c.dropKeysAt)
 	t = monotime.Min(t, c.pathDeadline())
 	t = monotime.Min(t, c.shrinkDeadline())
 	if c.hs != nil {
 		t = monotime.Min(t, c.hs.deadline)
+	}
+	if c.path.credit() < minDatagramSize {
+		// Before more arrives, little or nothing can be sent: what has to be is no reason to wake up.
+		return t
+	}
+	t = monotime.Min(t, c.sendAt)
+	t = monotime.Min(t, c.recv.AckDeadline())
+	if c.hs != nil {
 		for i := range c.hs.spaces {
-			if s := &c.hs.spaces[i]; !s.gone {
+			if s := &c.hs.spaces[i]; s.sealer != nil {
 				t = monotime.Min(t, s.recv.AckDeadline())
 			}
 		}

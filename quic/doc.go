@@ -1,3 +1,51 @@
-// Package quic is a QUIC version 1 connection (RFC 8999, 9000, 9001, 9002) as a state machine: no sockets, no
-// goroutines, no clock, no locks.
+// Package quic is a QUIC version 1 connection (RFC 8999, 9000, 9001, 9002, 9221) as a state machine: no sockets, no
+// goroutines, no clock, no locks. Datagrams and the time go in, datagrams and deadlines come out, and the same inputs
+// give the same outputs. Package engine drives it over sockets; use that unless you have packets and a clock of your own.
+//
+// # A connection and its owner
+//
+// A [Conn] belongs to one owner at a time, who calls four kinds of methods:
+//
+//   - Getters, which change nothing: [Conn.Side], [Conn.Path], [Conn.Stats], [Conn.ConnectionState], [Conn.Err] and so on.
+//   - Handling, for what happens outside: [Conn.Receive] when datagrams arrive, [Conn.HandleTimeout] when time has
+//     passed.
+//   - Changing, for what the application wants: [Conn.OpenStream], [Stream.TryRead], [Stream.TryWrite],
+//     [Conn.TrySendDatagram], [Conn.Close]. None of them waits: a call that can't go on returns [ErrWouldBlock], and an
+//     event tells when it can.
+//   - Polling, for what comes of it: [Conn.PollTransmit], [Conn.NextTimeout], [Conn.NextEndpointEvent],
+//     [Conn.NextEvent].
+//
+// After any number of calls of the second and third kind, the owner polls, in this order:
+//
+//  1. NextEvent until there is none, acting on each: it may lead to more data to send.
+//  2. NextEndpointEvent until there is none, keeping the table by which datagrams find their connection: before the
+//     peer can answer to a connection ID that it learns of.
+//  3. PollTransmit until it reports false, sending what it fills in.
+//  4. NextTimeout once, to know when to call HandleTimeout if nothing else happens before.
+//
+// To receive everything that has arrived before polling makes for fewer and larger datagrams, and one acknowledgment for
+// many packets: so does handing over a whole train of datagrams in one [Inbound], as the kernel's GRO gives it, and
+// sending a whole train by one GSO call.
+//
+// # The life of a connection
+//
+// A client begins with [NewClient]. A server begins with [Demux], which needs no memory for a client: datagrams that
+// belong to no connection go to [Demux.Handle], which answers some itself and lets attempts through to [NewServer].
+//
+// [EventEstablished] says that the TLS handshake is complete: the peer is who its certificate says, and streams carry data.
+// [EventClosed] says that all is over and why. The connection still has something to do then, to make sure that the peer
+// hears of it: the owner goes on to poll until [EndpointDrained].
+//
+// # Errors
+//
+// A received packet that makes no sense is counted in [Stats]; one that breaks the protocol ends the connection with the
+// error code that the RFCs demand. [Conn.Err] is a *[TransportError] if QUIC or TLS found the fault, an
+// *[ApplicationError] if the application protocol closed, each telling which side did; or a sentinel such as
+// [ErrIdleTimeout]. All match [net.ErrClosed]. A stream that was reset returns a *[StreamError].
+//
+// # Bounds
+//
+// Whatever a peer sends, a connection holds no more than its [Config] allows: stream data up to the windows granted, and small
+// fixed bounds for handshake data out of order (64 KiB), packets whose keys have not come (16), received packet number ranges,
+// connection IDs (8), paths (4) and unreliable datagrams (256 KiB). An idle connection owns no buffers.
 package quic
