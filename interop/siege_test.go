@@ -1,0 +1,145 @@
+package interop
+
+import (
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/http3"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// siegeConfig gives up peers soon, so that a test sees the end of what an attack left behind.
+var siegeConfig = &quic.Config{HandshakeTimeout: 2 * time.Second, IdleTimeout: 2 * time.Second}
+
+// besiege runs an attack on a server of Dunlin's, while a well-behaved client goes on with requests on one connection,
+// and checks what must hold: no request of that client fails nor needs another connection, afterwards the server's live
+// heap and goroutines return to where they were, and it serves newcomers.
+func besiege(t *testing.T, handler http.Handler, attack func(addr netip.AddrPort)) {
+	t.Helper()
+	addr := serveDunlin(t, handler, siegeConfig)
+	n := newNeighbour(t, addr)
+	for range 200 {
+		n.request()
+	}
+	// The first strangers make the server and the peers' libraries set up what they keep for good.
+	download(t, newQuicGoClient(t), urlOf(addr), 1e6)
+	heap, goroutines := liveHeap(), runtime.NumGoroutine()
+
+	n.start()
+	attack(addr)
+	n.stop()
+
+	limit := heap + heap/20 + 2<<20
+	settled := waitUntil(20*time.Second, func() bool { return liveHeap() <= limit })
+	if !settled {
+		t.Errorf("the live heap is %d bytes, after %d before the attack: more than 5 %% + 2 MiB above", liveHeap(), heap)
+	}
+	if !waitUntil(10*time.Second, func() bool { return runtime.NumGoroutine() <= goroutines }) {
+		buf := make([]byte, 1<<20)
+		t.Errorf("%d goroutines, %d before the attack:\n%s", runtime.NumGoroutine(), goroutines, buf[:runtime.Stack(buf, true)])
+	}
+	n.request()
+	n.check()
+	download(t, newDunlinClient(t), urlOf(addr), 1e6)
+	t.Logf("live heap %d kB before, %d kB after; the neighbour made %d requests meanwhile", heap>>10, liveHeap()>>10, n.done)
+}
+
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// waitUntil reports whether a condition comes true within limit.
+func waitUntil(limit time.Duration, condition func() bool) bool {
+	deadline := time.Now().Add(limit)
+	for !condition() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	return true
+}
+
+// neighbour is a well-behaved client with one connection.
+type neighbour struct {
+	t         *testing.T
+	base      string
+	transport *http3.Transport
+	quit      chan struct{}
+	running   sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*http3.ClientConn]bool
+	done  int
+}
+
+func newNeighbour(t *testing.T, addr netip.AddrPort) *neighbour {
+	transport := newDunlinClient(t).(*http3.Transport)
+	return &neighbour{t: t, base: urlOf(addr), transport: transport, conns: make(map[*http3.ClientConn]bool)}
+}
+
+// request makes one request and checks the answer.
+func (n *neighbour) request() {
+	req, err := http.NewRequest(http.MethodGet, n.base+"content/10000", nil)
+	if err != nil {
+		n.t.Error(err)
+		return
+	}
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.conns[info.Conn.(*http3.ClientConn)] = true
+	}}
+	resp, err := n.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err != nil {
+		n.t.Errorf("the neighbour's request: %v", err)
+		return
+	}
+	defer resp.Body.Close()
+	if got := sumOf(resp.Body); got != contentSum(10000) {
+		n.t.Errorf("the neighbour got SHA-256 %s, want %s", got, contentSum(10000))
+	}
+	n.done++
+}
+
+// start makes requests, one every few milliseconds, until stop.
+func (n *neighbour) start() {
+	n.done, n.quit = 0, make(chan struct{})
+	n.running.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			n.request()
+			select {
+			case <-tick.C:
+			case <-n.quit:
+				return
+			}
+		}
+	})
+}
+
+func (n *neighbour) stop() {
+	close(n.quit)
+	n.running.Wait()
+}
+
+func (n *neighbour) check() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.conns) != 1 {
+		n.t.Errorf("the neighbour needed %d connections", len(n.conns))
+	}
+	if n.done == 0 {
+		n.t.Error("the neighbour was not served during the attack")
+	}
+}
