@@ -29,6 +29,8 @@ type EndpointConfig struct {
 
 	// Logger hears of the life of connections. Default: none.
 	Logger *slog.Logger
+
+	closeWhenIdle bool // for one connection only
 }
 
 // ListenConfig configures a [Listener].
@@ -57,4 +59,6 @@ type DialConfig struct {
 	// AttemptDelay is how long the function Dial waits for one address of a name before it tries the next beside it
 	// (RFC 8305, Section 5). Default 250 ms.
 	AttemptDelay time.Duration
+	// Logger hears of the life of the connection that the function Dial makes. Default: none.
+	Logger *slog.Logger
 }

@@ -1,43 +1,83 @@
 package engine
 
 import (
+	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
+// errEnded is what is said of a connection that has ended.
+var errEnded = net.ErrClosed
+
 // Connection is the handle of a connection. All methods are safe from any goroutine; but Do and Stats, which wait for
 // a step, must not be called from an application's methods.
-type Connection struct{ _ int }
+type Connection struct {
+	w   *worker
+	app atomic.Pointer[ApplicationOverQUIC]
+}
 
 // Application returns the application that runs on the connection; nil on a server before the handshake is complete.
-func (c *Connection) Application() ApplicationOverQUIC { panic("skeleton") }
+func (c *Connection) Application() ApplicationOverQUIC {
+	if app := c.app.Load(); app != nil {
+		return *app
+	}
+	return nil
+}
 
-// LocalAddr returns the address of this side when the connection was made.
-func (c *Connection) LocalAddr() netip.AddrPort { panic("skeleton") }
+// LocalAddr returns the address of this side when the connection was made. On a client whose socket is bound to all
+// addresses its IP address is unspecified.
+func (c *Connection) LocalAddr() netip.AddrPort { return c.w.local }
 
 // RemoteAddr returns the address of the peer when the connection was made.
-func (c *Connection) RemoteAddr() netip.AddrPort { panic("skeleton") }
+func (c *Connection) RemoteAddr() netip.AddrPort { return c.w.remote }
 
 // Close closes the connection with the application's code; nil stands for the transport's NO_ERROR. It does not
 // wait: see Done.
-func (c *Connection) Close(err *quic.ApplicationError) { panic("skeleton") }
+func (c *Connection) Close(err *quic.ApplicationError) {
+	if err == nil {
+		c.w.end(closeFully, nil)
+		return
+	}
+	c.w.end(closeFully, &quic.ApplicationError{Code: err.Code, Reason: err.Reason})
+}
 
 // Done returns a channel that is closed when the connection has ended and OnClose has returned.
-func (c *Connection) Done() <-chan struct{} { panic("skeleton") }
+func (c *Connection) Done() <-chan struct{} { return c.w.done }
 
 // Err returns why the connection ended; nil until Done is closed.
-func (c *Connection) Err() error { panic("skeleton") }
+func (c *Connection) Err() error {
+	select {
+	case <-c.w.done:
+		return c.w.err
+	default:
+		return nil
+	}
+}
 
 // Do runs f as part of a step, in which it may use the Session as the application's methods do, and returns when it
 // has. It returns net.ErrClosed without running f if the connection has ended.
-func (c *Connection) Do(f func(*Session)) error { panic("skeleton") }
+func (c *Connection) Do(f func(*Session)) error {
+	done := make(chan error, 1)
+	if !c.w.mailbox.ask(func(m *mail) { m.calls = append(m.calls, call{f, done}) }) {
+		return errEnded
+	}
+	c.w.runHere(roundsByUser)
+	return <-done
+}
 
 // Stats returns the connection's counters; after its end the last ones.
-func (c *Connection) Stats() quic.Stats { panic("skeleton") }
+func (c *Connection) Stats() (st quic.Stats) {
+	if c.Do(func(s *Session) { st = s.Conn().Stats() }) != nil {
+		<-c.w.done // what has ended may not have said so yet
+		return c.w.stats
+	}
+	return st
+}
 
 // Wake schedules a step: see [Session.Wake].
-func (c *Connection) Wake() { panic("skeleton") }
+func (c *Connection) Wake() { c.w.wake() }
 
 // Flush runs a step at once if it can: see [Session.Flush].
-func (c *Connection) Flush() { panic("skeleton") }
+func (c *Connection) Flush() { c.w.runHere(roundsByUser) }

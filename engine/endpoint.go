@@ -2,36 +2,333 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 
+	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
+const (
+	defaultMaxHandshakes        = 1000
+	defaultMailboxBytes         = 4 << 20
+	defaultEndpointMailboxBytes = 64 << 20
+	tokenStoreSize              = 1 << 16
+)
+
 // Endpoint is a set of sockets and the connections on them. It listens and dials; both at a time if so wished.
-type Endpoint struct{ _ int }
+type Endpoint struct {
+	cfg      EndpointConfig
+	resetKey [32]byte
+	tokens   quic.TokenStore
+	log      *slog.Logger
+	inline   bool // routers run steps: see wakeTouched
+
+	routers    []*router
+	reading    sync.WaitGroup // the routers' goroutines
+	routes     routes
+	mailboxes  budget
+	handshakes atomic.Int64 // of servers, in progress
+	counters   counters
+	nextRouter atomic.Uint32
+	closing    sync.Once
+
+	mu       sync.Mutex
+	workers  map[*worker]struct{}
+	all      crowd
+	listener *Listener
+	refusing bool  // no further connection
+	err      error // why a socket failed
+}
 
 // NewEndpoint makes an endpoint of sockets that the caller opened, and owns them from then on. cfg may be nil.
-func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) { panic("skeleton") }
+func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) {
+	if len(sockets) == 0 {
+		return nil, errors.New("engine: an endpoint needs a socket")
+	}
+	e := &Endpoint{workers: make(map[*worker]struct{}), inline: inlineByDefault}
+	if cfg != nil {
+		e.cfg = *cfg
+	}
+	c := &e.cfg
+	c.MaxHandshakes = orDefault(c.MaxHandshakes, defaultMaxHandshakes)
+	c.MailboxBytes = orDefault(c.MailboxBytes, defaultMailboxBytes)
+	c.EndpointMailboxBytes = orDefault(c.EndpointMailboxBytes, defaultEndpointMailboxBytes)
+	e.mailboxes.limit = int64(c.EndpointMailboxBytes)
+	if e.log = c.Logger; e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	if c.ConnectionIDs != nil && c.ConnectionIDs.Len() == 0 {
+		return nil, errors.New("engine: connection IDs of no length route to no connection")
+	}
+	if c.StatelessResetKey != nil {
+		e.resetKey = *c.StatelessResetKey
+	} else {
+		rand.Read(e.resetKey[:])
+	}
+	e.tokens = quic.NewTokenStore(tokenStoreSize)
+	if err := e.routes.init(); err != nil {
+		return nil, err
+	}
+	for _, s := range sockets {
+		e.routers = append(e.routers, newRouter(e, s))
+	}
+	if err := e.openDoors(nil); err != nil {
+		return nil, err
+	}
+	for _, r := range e.routers {
+		e.reading.Go(r.run)
+	}
+	return e, nil
+}
 
-// Listen accepts connections from now on. An endpoint has one listener at a time.
-func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) { panic("skeleton") }
+// orDefault fills in a limit.
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
 
-// Dial connects to remote and returns once the handshake is complete and the application's OnEstablished has returned.
-// If ctx ends first, the attempt is given up and closed.
-func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialConfig) (*Connection, error) {
-	panic("skeleton")
+// openDoors gives every router a Demux that lets attempts through to l, or none if l is nil.
+func (e *Endpoint) openDoors(l *Listener) error {
+	cfg := quic.DemuxConfig{
+		ConnectionIDs: e.cfg.ConnectionIDs, StatelessResetKey: &e.resetKey, Tokens: e.tokens, NoAccept: l == nil,
+	}
+	if l != nil {
+		cfg.Retry = l.retry
+	}
+	for _, r := range e.routers {
+		demux, err := quic.NewDemux(cfg)
+		if err != nil {
+			return err
+		}
+		r.demux.Store(&frontDoor{demux, l})
+	}
+	return nil
+}
+
+// quicConfig returns cfg for the connections of this endpoint.
+func (e *Endpoint) quicConfig(cfg *quic.Config) (*quic.Config, error) {
+	if cfg == nil {
+		return nil, errors.New("engine: no QUIC config")
+	}
+	c := *cfg
+	c.ConnectionIDs = e.cfg.ConnectionIDs
+	c.StatelessResetKey = &e.resetKey
+	for _, r := range e.routers {
+		if !r.sock.Capabilities().DontFragment {
+			// A probe that is fragmented on the way says nothing about the path (RFC 9000, Section 14).
+			c.MaxPacketSize = -1
+		}
+	}
+	return c.Resolve()
+}
+
+// newWorker completes a worker and remembers it. The caller owns it, as if it ran its step, until it calls release. It
+// returns nil if there is to be no further connection.
+func (e *Endpoint) newWorker(w *worker) *worker {
+	w.state.Store(running)
+	w.e = e
+	w.runFn = w.run
+	w.handle.w = w
+	w.session.w = w
+	w.done = make(chan struct{})
+	w.mailbox.limit = int64(e.cfg.MailboxBytes)
+	w.mailbox.shared = &e.mailboxes
+	w.log = e.log.With("side", w.side.String(), "remote", w.remote.String())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refusing || w.l != nil && (w.l.refusing || e.cfg.MaxConnections > 0 && w.l.all.n >= e.cfg.MaxConnections) {
+		return nil
+	}
+	e.workers[w] = struct{}{}
+	e.all.n++
+	if w.l != nil {
+		w.l.all.n++
+	}
+	return w
+}
+
+// forget is called by a worker that has finished.
+func (e *Endpoint) forget(w *worker) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.workers, w)
+	e.all.leave()
+	if w.l != nil {
+		w.l.all.leave()
+	}
+	if e.all.n == 0 && e.cfg.closeWhenIdle {
+		go e.Close()
+	}
+}
+
+// crowd counts workers, and tells when there are none. Endpoint.mu guards it.
+type crowd struct {
+	n     int
+	empty chan struct{} // made by who waits
+}
+
+func (c *crowd) leave() {
+	if c.n--; c.n == 0 && c.empty != nil {
+		close(c.empty)
+		c.empty = nil
+	}
+}
+
+// whenEmpty returns a channel that is closed when nobody is left.
+func (c *crowd) whenEmpty() <-chan struct{} {
+	if c.empty != nil {
+		return c.empty
+	}
+	ch := make(chan struct{})
+	if c.n == 0 {
+		close(ch)
+	} else {
+		c.empty = ch
+	}
+	return ch
+}
+
+// leaving takes in no further connection, and returns those that are left: the endpoint's, or l's if that is not nil.
+func (e *Endpoint) leaving(l *Listener) (left []*worker, empty <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := &e.all
+	if l != nil {
+		l.refusing = true
+		c = &l.all
+	} else {
+		e.refusing = true
+	}
+	for w := range e.workers {
+		if l == nil || w.l == l {
+			left = append(left, w)
+		}
+	}
+	return left, c.whenEmpty()
+}
+
+// drain asks applications to drain and waits until their connections are gone.
+func (e *Endpoint) drain(ctx context.Context, l *Listener) error {
+	left, empty := e.leaving(l)
+	for _, w := range left {
+		if w.mailbox.ask(func(m *mail) { m.drain = true }) {
+			w.wake()
+		}
+	}
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// stop closes connections, telling their peers once, and waits until they are gone.
+func (e *Endpoint) stop(l *Listener) {
+	left, empty := e.leaving(l)
+	for _, w := range left {
+		w.end(closeOnce, w.farewell)
+	}
+	<-empty
+}
+
+// closeIfUnused closes the endpoint of a connection that never came to be; otherwise forget does.
+func (e *Endpoint) closeIfUnused() {
+	e.mu.Lock()
+	unused := e.all.n == 0
+	e.mu.Unlock()
+	if unused {
+		e.Close()
+	}
+}
+
+// routerAt returns the router whose socket is bound to local, nil if there is none.
+func (e *Endpoint) routerAt(local netip.AddrPort) *router {
+	for _, r := range e.routers {
+		if r.local == local || r.local.Port() == local.Port() && r.local.Addr().IsUnspecified() {
+			return r
+		}
+	}
+	return nil
+}
+
+// routerTo returns a router whose socket reaches the family of remote; in turns if there are several.
+func (e *Endpoint) routerTo(remote netip.Addr) *router {
+	n := len(e.routers)
+	start := int(e.nextRouter.Add(1)) % n
+	for i := range n {
+		r := e.routers[(start+i)%n]
+		a := r.local.Addr()
+		// A socket bound to all IPv6 addresses is bound to those of IPv4 as well.
+		if a.Is4() == remote.Is4() && (a.IsLoopback() || a.IsUnspecified() || !remote.IsLoopback()) ||
+			a.Is6() && a.IsUnspecified() {
+			return r
+		}
+	}
+	return nil
+}
+
+// routerStopped is called by a router whose socket can't be read any more. Unless the endpoint closed it, there is nothing
+// to go on with.
+func (e *Endpoint) routerStopped(r *router, err error) {
+	if errors.Is(err, net.ErrClosed) {
+		return
+	}
+	e.log.Error("a socket failed", "address", r.local, "error", err)
+	e.fail(fmt.Errorf("engine: socket %v: %w", r.local, err))
+	go e.Close()
 }
 
 // LocalAddr returns the address of the first socket.
-func (e *Endpoint) LocalAddr() netip.AddrPort { panic("skeleton") }
+func (e *Endpoint) LocalAddr() netip.AddrPort { return e.routers[0].local }
 
 // Addrs returns the addresses of all sockets.
-func (e *Endpoint) Addrs() []netip.AddrPort { panic("skeleton") }
+func (e *Endpoint) Addrs() []netip.AddrPort {
+	all := make([]netip.AddrPort, len(e.routers))
+	for i, r := range e.routers {
+		all[i] = r.local
+	}
+	return all
+}
 
 // Shutdown ends the endpoint with good manners: new connection attempts are refused, applications that are a [Drainer]
 // drain, and when all connections are gone the sockets are closed. When ctx ends first, the remaining connections are
-// closed with CloseError and Shutdown returns the context's error.
-func (e *Endpoint) Shutdown(ctx context.Context) error { panic("skeleton") }
+// closed with CloseError and Shutdown returns the context's error. It must not be called from an application's method.
+func (e *Endpoint) Shutdown(ctx context.Context) error {
+	err := e.drain(ctx, nil)
+	return errors.Join(err, e.Close())
+}
 
-// Close closes all connections with CloseError and then the sockets, without waiting for the peers.
-func (e *Endpoint) Close() error { panic("skeleton") }
+// Close closes all connections with CloseError and then the sockets, without waiting for the peers. It must not be called
+// from an application's method.
+func (e *Endpoint) Close() error {
+	e.stop(nil)
+	e.closing.Do(func() {
+		for _, r := range e.routers {
+			if err := r.sock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				e.fail(err)
+			}
+		}
+	})
+	e.reading.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+func (e *Endpoint) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err == nil {
+		e.err = err
+	}
+}

@@ -2,30 +2,172 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net/netip"
+
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
 )
 
 // Listener accepts the connections of an endpoint; each gets an application of its own.
-type Listener struct{ _ int }
+type Listener struct {
+	e        *Endpoint
+	cfg      *quic.Config
+	tls      *tls.Config // cfg's, which no other listener shares
+	newApp   NewApplicationFunc
+	retry    quic.RetryPolicy
+	farewell error
+	owner    bool // of the endpoint
+
+	// Guarded by Endpoint.mu.
+	all      crowd
+	refusing bool // no further connection
+}
 
 // Listen opens a socket for every address (see udp.Listen), makes an endpoint of them, and listens.
-func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) { panic("skeleton") }
+func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
+	if len(addresses) == 0 {
+		return nil, errors.New("engine: no address to listen on")
+	}
+	var sockets []udp.Socket
+	closeAll := func() {
+		for _, s := range sockets {
+			s.Close()
+		}
+	}
+	for _, a := range addresses {
+		s, err := udp.Listen(a, &cfg.Socket)
+		if err != nil {
+			closeAll()
+			return nil, err
+		}
+		sockets = append(sockets, s)
+	}
+	e, err := NewEndpoint(&cfg.Endpoint, sockets...)
+	if err != nil {
+		closeAll()
+		return nil, err
+	}
+	l, err := e.Listen(cfg)
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	l.owner = true
+	return l, nil
+}
+
+// Listen accepts connections from now on. An endpoint has one listener at a time.
+func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) {
+	if cfg.NewApplication == nil {
+		return nil, errors.New("engine: ListenConfig.NewApplication is required")
+	}
+	if cfg.QUIC == nil || cfg.QUIC.TLS == nil {
+		return nil, errors.New("engine: ListenConfig.QUIC.TLS is required")
+	}
+	l := &Listener{e: e, newApp: cfg.NewApplication, retry: cfg.Retry, farewell: farewell(cfg.CloseError)}
+	// A clone of its own: SetSessionTicketKeys is not to reach into the caller's.
+	q := *cfg.QUIC
+	q.TLS = q.TLS.Clone()
+	q.TLS.MinVersion = max(q.TLS.MinVersion, tls.VersionTLS13)
+	var err error
+	if l.cfg, err = e.quicConfig(&q); err != nil {
+		return nil, err
+	}
+	l.tls = l.cfg.TLS
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refusing {
+		return nil, errEnded
+	}
+	if e.listener != nil {
+		return nil, errors.New("engine: the endpoint listens already")
+	}
+	if err := e.openDoors(l); err != nil {
+		return nil, err
+	}
+	e.listener = l
+	return l, nil
+}
+
+// farewell returns what Shutdown and Close tell the peers.
+func farewell(err *quic.ApplicationError) error {
+	if err == nil {
+		return nil
+	}
+	return &quic.ApplicationError{Code: err.Code, Reason: err.Reason}
+}
+
+// underLoad reports that clients had better prove their addresses.
+func (l *Listener) underLoad() bool {
+	limit := l.e.cfg.MaxHandshakes
+	return limit >= 0 && l.e.handshakes.Load() >= int64(limit+1)/2
+}
+
+// accept makes a worker for a connection attempt; nil if there is to be none.
+func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker {
+	e, l := r.e, door.l
+	if limit := e.cfg.MaxHandshakes; limit >= 0 && e.handshakes.Load() >= int64(limit) {
+		// Not refused: the client tries again by itself, and by then there may be room.
+		e.counters.handshakeDrops.Add(1)
+		return nil
+	}
+	w := e.newWorker(&worker{
+		l: l, side: quic.Server, cfg: l.cfg, newApp: l.newApp, accept: &in, via: r, farewell: l.farewell,
+		local: path.Local, remote: path.Remote, handshaking: true,
+	})
+	if w == nil {
+		e.counters.refused.Add(1)
+		r.answer(path, r.reply[:door.demux.Refuse(in, quic.ConnectionRefused, "", r.reply[:])])
+		return nil
+	}
+	defer w.release()
+	e.handshakes.Add(1)
+	e.counters.accepted.Add(1)
+	w.slow.Store(handshakeSteps)
+	// The client goes on with this ID until it has seen ours.
+	if other := e.routes.add(in.DCID, w); other != w {
+		w.end(abandon, errEnded)
+		return other
+	}
+	w.ids = append(w.ids, in.DCID)
+	return w
+}
 
 // Addr returns the address of the first socket.
-func (l *Listener) Addr() netip.AddrPort { panic("skeleton") }
+func (l *Listener) Addr() netip.AddrPort { return l.e.LocalAddr() }
 
 // Addrs returns the addresses of all sockets.
-func (l *Listener) Addrs() []netip.AddrPort { panic("skeleton") }
+func (l *Listener) Addrs() []netip.AddrPort { return l.e.Addrs() }
 
 // Endpoint returns the endpoint.
-func (l *Listener) Endpoint() *Endpoint { panic("skeleton") }
+func (l *Listener) Endpoint() *Endpoint { return l.e }
 
 // SetSessionTicketKeys replaces the keys of the TLS session tickets, as tls.Config's method does.
-func (l *Listener) SetSessionTicketKeys(keys [][32]byte) { panic("skeleton") }
+func (l *Listener) SetSessionTicketKeys(keys [][32]byte) { l.tls.SetSessionTicketKeys(keys) }
 
 // Shutdown stops accepting connections and lets those that were accepted drain, as [Endpoint.Shutdown] does. A listener
 // made by the function Listen closes its sockets at the end; another leaves the endpoint to its owner.
-func (l *Listener) Shutdown(ctx context.Context) error { panic("skeleton") }
+func (l *Listener) Shutdown(ctx context.Context) error {
+	if l.owner {
+		return l.e.Shutdown(ctx)
+	}
+	err := l.e.drain(ctx, l)
+	return errors.Join(err, l.Close())
+}
 
 // Close closes the accepted connections with CloseError, and stops accepting.
-func (l *Listener) Close() error { panic("skeleton") }
+func (l *Listener) Close() error {
+	if l.owner {
+		return l.e.Close()
+	}
+	l.e.stop(l)
+	l.e.mu.Lock()
+	defer l.e.mu.Unlock()
+	if l.e.listener != l {
+		return nil
+	}
+	l.e.listener = nil
+	return l.e.openDoors(nil)
+}

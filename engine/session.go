@@ -10,33 +10,37 @@ import (
 
 // Session is what the engine lends to an application's methods. Its methods may only be called from there, but for Wake,
 // Flush and Connection, which any goroutine may call at any time.
-type Session struct{ _ int }
+type Session struct {
+	w   *worker
+	now time.Time
+}
 
 // Conn returns the connection. The engine does everything around the streams and datagrams: applications drain
 // NextEvent and leave Receive, HandleTimeout, PollTransmit, NextTimeout and NextEndpointEvent alone.
-func (s *Session) Conn() *quic.Conn { panic("skeleton") }
+func (s *Session) Conn() *quic.Conn { return s.w.conn }
 
 // Now returns the time of the step.
-func (s *Session) Now() time.Time { panic("skeleton") }
+func (s *Session) Now() time.Time { return s.now }
 
 // Logger returns a logger that names the connection; for the life of a connection, not for packets.
-func (s *Session) Logger() *slog.Logger { panic("skeleton") }
+func (s *Session) Logger() *slog.Logger { return s.w.log }
 
-// LocalAddr returns the address of this side of the path in use.
-func (s *Session) LocalAddr() netip.AddrPort { panic("skeleton") }
+// LocalAddr returns the address of this side of the path in use. On a client whose socket is bound to all addresses its
+// IP address is unspecified.
+func (s *Session) LocalAddr() netip.AddrPort { return s.w.conn.Path().Local }
 
 // RemoteAddr returns the address of the peer on the path in use.
-func (s *Session) RemoteAddr() netip.AddrPort { panic("skeleton") }
+func (s *Session) RemoteAddr() netip.AddrPort { return s.w.conn.Path().Remote }
 
 // Connection returns the handle of the connection.
-func (s *Session) Connection() *Connection { panic("skeleton") }
+func (s *Session) Connection() *Connection { return &s.w.handle }
 
 // Wake schedules a step on another goroutine: the application's ProcessWrites will be called after everything that
 // happened before Wake. It never blocks nor calls back, costs little when a step is due already, and may be called
 // under any lock, from the application's own methods, and after the connection's end.
-func (s *Session) Wake() { panic("skeleton") }
+func (s *Session) Wake() { s.w.wake() }
 
 // Flush is Wake, but runs the step at once, in the calling goroutine, if the connection is idle: what was just written
 // leaves without waiting for another goroutine. The caller must hold no lock that the application's methods take, and
 // must not be one of those methods.
-func (s *Session) Flush() { panic("skeleton") }
+func (s *Session) Flush() { s.w.runHere(roundsByUser) }

@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// readBatch is how many reads a router takes from the system in one call. Each has a buffer of 64 KiB, which holds the
+// datagrams of one sender if the system coalesces them.
+const readBatch = 8
+
+// router owns the receive half of one socket. It finds the connection of every datagram, leaves datagrams for one connection
+// in its mailbox together, and wakes it once per read. It never waits for a worker.
+type router struct {
+	e     *Endpoint
+	sock  udp.Socket
+	local netip.AddrPort
+	demux atomic.Pointer[frontDoor]
+
+	// Owned by run.
+	msgs    []udp.Message
+	packets []*packet // whose buffers msgs lends to the socket
+	touched []*worker // got mail by the read in progress
+	reply   [quic.MinReplyBuffer]byte
+	resets  limiter
+}
+
+// frontDoor decides about datagrams of no connection, and for whom.
+type frontDoor struct {
+	demux *quic.Demux
+	l     *Listener // nil if the endpoint only dials
+}
+
+func newRouter(e *Endpoint, sock udp.Socket) *router {
+	r := &router{e: e, sock: sock, local: sock.LocalAddr()}
+	r.msgs = make([]udp.Message, readBatch)
+	r.packets = make([]*packet, readBatch)
+	for i := range r.msgs {
+		r.lend(i)
+	}
+	return r
+}
+
+// lend gives the socket a new buffer for the i-th message.
+func (r *router) lend(i int) {
+	r.packets[i] = newPacket(packetSizes[largestPacket])
+	r.msgs[i].Buf = r.packets[i].store
+}
+
+// run reads until the socket is closed.
+func (r *router) run() {
+	for {
+		n, err := r.sock.ReadBatch(r.msgs)
+		if err != nil {
+			r.e.routerStopped(r, err)
+			return
+		}
+		for i := range n {
+			if m := &r.msgs[i]; m.Err != nil {
+				r.refused(m)
+			} else {
+				r.sort(i)
+			}
+		}
+		r.wakeTouched()
+	}
+}
+
+// wakeTouched lets the workers have at what they were given.
+func (r *router) wakeTouched() {
+	for i, w := range r.touched {
+		if r.e.inline && w.slow.Load() == 0 {
+			w.runHere(roundsByRouter)
+		} else {
+			w.wake()
+		}
+		r.touched[i] = nil
+	}
+	r.touched = r.touched[:0]
+}
+
+// sort leaves the datagrams of the i-th message with their workers. Datagrams that the system coalesced come from one
+// sender, but may belong to several connections.
+func (r *router) sort(i int) {
+	m := &r.msgs[i]
+	data := m.Buf[:m.N]
+	size := m.SegmentSize
+	if size <= 0 {
+		size = max(len(data), 1)
+	}
+	door := r.demux.Load()
+	var (
+		w     *worker           // whose datagrams data[start:at] are
+		id    quic.ConnectionID // of the last one
+		start int
+	)
+	for at := 0; at < len(data); at += size {
+		d := data[at:min(at+size, len(data))]
+		next := w
+		if n, ok := door.demux.DCID(d); !ok || w == nil || n != id {
+			next, id = r.find(door, m, d, n, ok), n
+		}
+		if next != w {
+			r.deliver(w, i, start, at)
+			w, start = next, at
+		}
+	}
+	r.deliver(w, i, start, len(data))
+}
+
+// find returns the worker of datagram d, whose connection ID is id if known is true; nil if it has none or was dealt with.
+func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.ConnectionID, known bool) *worker {
+	if known {
+		if w := r.e.routes.lookup(&id); w != nil {
+			return w
+		}
+	}
+	// RFC 9000, Section 10.3: a stateless reset looks like a packet with a short header, but for its last bytes.
+	if len(d) > 0 && d[0]&0x80 == 0 {
+		if w := r.e.routes.resets.find(d); w != nil {
+			return w
+		}
+	}
+	path := quic.Path{Local: m.Local, Remote: m.Remote}
+	decision := door.demux.Handle(m.Received, path, d, r.reply[:], door.l != nil && door.l.underLoad())
+	switch decision.Kind {
+	case quic.Reply:
+		if decision.Reason == quic.ReplyStatelessReset && !r.resets.allow(m.Received) {
+			r.e.counters.resetsSuppressed.Add(1)
+			break
+		}
+		r.answer(path, r.reply[:decision.Len])
+	case quic.NewAttempt:
+		return r.accept(door, path, decision.Accept)
+	}
+	return nil
+}
+
+// answer sends what no connection sends.
+func (r *router) answer(path quic.Path, b []byte) {
+	if err := r.sock.Send(udp.Datagrams{Buf: b, Local: path.Local.Addr(), Remote: path.Remote}); err != nil {
+		r.e.counters.sendErrors.Add(1)
+	}
+}
+
+// deliver leaves the bytes from start to end of the i-th message in w's mailbox.
+func (r *router) deliver(w *worker, i, start, end int) {
+	if w == nil || start == end {
+		return
+	}
+	m := &r.msgs[i]
+	var p *packet
+	if n := end - start; start == 0 && end == m.N && n > packetSizes[largestPacket-1] {
+		p = r.packets[i]
+		p.in.Data = m.Buf[:n]
+		r.lend(i)
+	} else {
+		p = newPacket(n)
+		p.in.Data = p.store[:copy(p.store, m.Buf[start:end])]
+	}
+	p.via = r
+	p.in.Path = quic.Path{Local: m.Local, Remote: m.Remote}
+	p.in.ECN = quic.ECN(m.ECN)
+	p.in.Received = m.Received
+	p.in.SegmentSize = m.SegmentSize
+	if !w.deliver(p) {
+		r.e.counters.mailboxDrops.Add(1)
+		return
+	}
+	for _, t := range r.touched {
+		if t == w {
+			return
+		}
+	}
+	r.touched = append(r.touched, w)
+}
+
+// refused ends the connection attempt that an ICMP error is the answer to. Everything else about such errors is hearsay that
+// a connection must not trust (RFC 9000, Sections 14.2.1 and 21.4): a path that fails shows so by losses.
+func (r *router) refused(m *udp.Message) {
+	r.e.counters.icmpErrors.Add(1)
+	if m.Err != error(syscall.ECONNREFUSED) {
+		return
+	}
+	// The error quotes our own packet. Nobody who has not seen that can name the connection ID that we made up for it.
+	inv, ok := wire.ParseInvariant(m.Buf[:m.N], 0)
+	if !ok || !inv.Long || len(inv.SCID) > wire.MaxConnectionIDLen {
+		return
+	}
+	id := wire.NewConnectionID(inv.SCID)
+	w := r.e.routes.lookup(&id)
+	if w == nil || w.side != quic.Client || w.remote != m.Remote {
+		return
+	}
+	err := fmt.Errorf("engine: no QUIC at %v: %w", m.Remote, m.Err)
+	if w.mailbox.ask(func(got *mail) { got.refused = err }) {
+		w.wake()
+	}
+}
+
+// limiter bounds how often something is done: a bucket of tokens that fills with time.
+type limiter struct {
+	tokens float64
+	last   time.Time
+}
+
+// RFC 9000, Section 10.3.3: an endpoint bounds the stateless resets that it sends. Whoever lost a connection needs but one.
+const (
+	resetsPerSecond = 1000
+	resetBurst      = 200
+)
+
+func (l *limiter) allow(now time.Time) bool {
+	if l.last.IsZero() {
+		l.tokens = resetBurst
+	} else {
+		l.tokens = min(resetBurst, l.tokens+max(now.Sub(l.last).Seconds(), 0)*resetsPerSecond)
+	}
+	l.last = now
+	if l.tokens < 1 {
+		return false
+	}
+	l.tokens--
+	return true
+}
+
+func (r *router) demuxCount(reason quic.DemuxReason) uint64 {
+	return r.demux.Load().demux.Count(reason)
+}

@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"errors"
+	"net"
+
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// send sends datagrams on the socket that the last packets came in on.
+func (w *worker) send(t quic.Transmit, b []byte) {
+	r := w.via
+	if port := t.Path.Local.Port(); port != r.local.Port() {
+		// Another of the endpoint's sockets: a path that the connection keeps beside the one in use.
+		if other := w.e.routerAt(t.Path.Local); other != nil {
+			r = other
+		}
+	}
+	err := r.sock.Send(udp.Datagrams{
+		Buf:         b,
+		SegmentSize: t.SegmentSize,
+		Local:       t.Path.Local.Addr(),
+		Remote:      t.Path.Remote,
+		ECN:         udp.ECN(t.ECN),
+	})
+	if err == nil {
+		return
+	}
+	w.e.counters.sendErrors.Add(1)
+	// A server's peer that can't be reached for a while may come back. A client that has heard nothing of its server will
+	// not get there by trying again.
+	if w.side == quic.Client && !w.established && !errors.Is(err, net.ErrClosed) {
+		w.end(abandon, err)
+	}
+}

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// worker is the actor of one connection: a mailbox, and a step that empties it. It has no goroutine of its own. Whoever
+// moves its state to running owns it, runs the step, and gives it back: a goroutine started for that, the router that
+// brought packets, the timer, or a goroutine of the user that wrote something.
+type worker struct {
+	e       *Endpoint
+	l       *Listener // that accepted the connection; nil on clients
+	side    quic.Side
+	cfg     *quic.Config
+	state   atomic.Uint32
+	mailbox mailbox
+	handle  Connection
+	session Session
+	runFn   func() // w.run, bound once
+
+	// Owned by whoever runs the step.
+	conn        *quic.Conn
+	accept      *quic.Accept // until conn is made of it
+	newApp      NewApplicationFunc
+	app         ApplicationOverQUIC
+	via         *router // whose socket sends
+	backlog     mail    // packets taken out of the mailbox, still to be received
+	ids         []quic.ConnectionID
+	tokens      []quic.StatelessResetToken
+	timer       timer
+	log         *slog.Logger
+	handshaking bool // counts among Endpoint.handshakes
+	established bool // OnEstablished was called
+	drain       bool // the application is still to be told to drain
+	cause       error
+	ended       bool         // OnClose was called
+	over        bool         // nothing is owed to the peer any more
+	slow        atomic.Int32 // steps to go before a router runs one again: see inlineTime
+
+	local, remote netip.AddrPort // that the connection began with
+	farewell      error          // what Shutdown and Close tell the peer
+	up            chan struct{}  // closed once OnEstablished has returned; clients only
+	done          chan struct{}  // closed once OnClose has returned
+	err           error          // why the connection ended; set before done is closed
+	stats         quic.Stats     // likewise
+}
+
+// The states of a worker. A wake-up during a step is not lost: the step runs once more.
+const (
+	idle      uint32 = iota
+	scheduled        // a goroutine is on its way to run it
+	running
+	runningAgain // to be run again after this step
+	finished     // for ever
+)
+
+// How many rounds of a step a goroutine runs before it hands over to another, which goes on for as long as it takes.
+const (
+	roundsByRunner = 1 << 30
+	roundsByRouter = 4 // others wait for their packets
+	roundsByUser   = 8 // it has its own work to do
+)
+
+// wake makes sure that a step begins after everything that happened before the call. It runs none itself.
+func (w *worker) wake() {
+	for {
+		switch w.state.Load() {
+		case idle:
+			if w.state.CompareAndSwap(idle, scheduled) {
+				go w.runFn()
+				return
+			}
+		case running:
+			if w.state.CompareAndSwap(running, runningAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// runHere is wake, but runs up to the given number of rounds in the calling goroutine, unless another has the worker.
+func (w *worker) runHere(rounds int) {
+	for {
+		switch s := w.state.Load(); s {
+		case idle, scheduled:
+			// The goroutine on its way to a scheduled worker will find that somebody was faster.
+			if w.state.CompareAndSwap(s, running) {
+				w.steps(rounds)
+				return
+			}
+		case running:
+			if w.state.CompareAndSwap(running, runningAgain) {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// release gives up a worker that newWorker made.
+func (w *worker) release() {
+	if !w.state.CompareAndSwap(running, idle) {
+		w.state.Store(scheduled)
+		go w.runFn()
+	}
+}
+
+// run is what the goroutine of wake does.
+func (w *worker) run() {
+	if w.state.CompareAndSwap(scheduled, running) {
+		w.steps(roundsByRunner)
+	}
+}
+
+// steps runs the step until nobody asks for more.
+func (w *worker) steps(rounds int) {
+	for {
+		if rounds = w.step(rounds); rounds <= 0 {
+			w.state.Store(scheduled)
+			go w.runFn()
+			return
+		}
+		if w.over {
+			w.finish()
+			w.state.Store(finished)
+			return
+		}
+		if w.state.CompareAndSwap(running, idle) {
+			return
+		}
+		w.state.Store(running)
+	}
+}
+
+// deliver leaves a packet for the next step, or drops it. The caller wakes the worker.
+func (w *worker) deliver(p *packet) bool {
+	if w.mailbox.put(p) {
+		return true
+	}
+	p.release()
+	return false
+}
+
+// end asks for the connection's end.
+func (w *worker) end(how manner, err error) {
+	if w.mailbox.askEnd(ending{how, err}) {
+		w.wake()
+	}
+}
