@@ -120,13 +120,6 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 	if limit < minUsefulDatagram {
 		return 0
 	}
-	allowed := true
-	if at := c.rec.SendTime(c.now, limit); at.After(c.now) {
-		allowed = false
-		if at != monotime.Never {
-			c.sendAt = at
-		}
-	}
 	var packets [recovery.NumSpaces]unsealed
 	n := 0
 	pad := false
@@ -135,7 +128,7 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 			if s == recovery.Initial && limit < minDatagramSize {
 				continue
 			}
-			next, pkt, ok := c.appendLong(b, limit, s, allowed)
+			next, pkt, ok := c.appendLong(b, limit, s, c.maySend(s, limit))
 			if !ok {
 				continue
 			}
@@ -149,7 +142,7 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 		}
 	}
 	if c.complete {
-		if next, pkt, ok := c.append1RTT(b, limit, allowed); ok {
+		if next, pkt, ok := c.append1RTT(b, limit, c.maySend(recovery.AppData, limit)); ok {
 			b = next
 			packets[n] = pkt
 			n++
@@ -174,6 +167,18 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 		}
 	}
 	return len(b)
+}
+
+// maySend reports whether congestion control allows size bytes in space now. If the pacer does later, it notes when.
+func (c *Conn) maySend(space recovery.Space, size int) bool {
+	at := c.rec.SendTime(c.now, space, size)
+	if !at.After(c.now) {
+		return true
+	}
+	if at != monotime.Never {
+		c.sendAt = at
+	}
+	return false
 }
 
 // padDatagram expands the datagram b, of which last is the last packet, to 1,200 bytes.
@@ -472,7 +477,7 @@ func (c *Conn) pollMTUProbe(buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	size := p.mtu.due(c.now)
-	if size == 0 || size > len(buf) || c.rec.SendTime(c.now, size).After(c.now) {
+	if size == 0 || size > len(buf) || c.rec.SendTime(c.now, recovery.AppData, size).After(c.now) {
 		return Transmit{}, false
 	}
 	w := packetWriter{space: recovery.AppData, rec: &c.rec}

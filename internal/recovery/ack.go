@@ -144,5 +144,6 @@ func (r *Recovery) settle(space Space, pn uint64, p *sentPacket) {
 	}
 	if p.flags&InFlight != 0 && r.onPath(space, pn, p) {
 		r.inFlight -= int(p.size)
+		r.spaces[space].inFlight -= int(p.size)
 	}
 }

@@ -62,7 +62,7 @@ func (b *bulk) send() {
 // step sends a batch and has the oldest one in flight acknowledged.
 func (b *bulk) step(h Handler) {
 	for range b.batch {
-		b.r.SendTime(b.now, 1200)
+		b.r.SendTime(b.now, AppData, 1200)
 		b.send()
 		if b.lossEvery == 0 || b.next%b.lossEvery != 0 {
 			b.received.Add(b.now, b.next, true, 0)

@@ -10,7 +10,7 @@ func TestSilentPeerIsBounded(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.Controller = wideOpen{} })
 	s.SetHandshakeConfirmed()
 	n := 0
-	for ; s.SendTime(s.now, 1200) <= s.now; n++ {
+	for ; s.SendTime(s.now, AppData, 1200) <= s.now; n++ {
 		s.send(AppData, data)
 	}
 	if n != maxOutstanding {
@@ -27,7 +27,7 @@ func TestSilentPeerIsBounded(t *testing.T) {
 	pn := s.NextPN(AppData) - 1
 	s.ack(AppData, 0, 0, pn)
 	s.wantTimeout(-1)
-	if s.SendTime(s.now, 1200) > s.now {
+	if s.SendTime(s.now, AppData, 1200) > s.now {
 		t.Fatal("still blocked after an acknowledgment of everything")
 	}
 }
@@ -36,7 +36,7 @@ func TestManyFramesAreBounded(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.Controller = wideOpen{} })
 	s.SetHandshakeConfirmed()
 	frames := 0
-	for s.SendTime(s.now, 1200) <= s.now {
+	for s.SendTime(s.now, AppData, 1200) <= s.now {
 		for range 500 {
 			s.Record(AppData, Frame{ID: s.NextPN(AppData)})
 			frames++
@@ -51,7 +51,7 @@ func TestManyFramesAreBounded(t *testing.T) {
 		t.Fatalf("%d of %d frames acknowledged", len(s.acked), frames)
 	}
 	s.Shrink()
-	if s.SendTime(s.now, 1200) == monotime.Never || len(s.spaces[AppData].records) > keepRing {
+	if s.SendTime(s.now, AppData, 1200) == monotime.Never || len(s.spaces[AppData].records) > keepRing {
 		t.Fatalf("%d records kept", len(s.spaces[AppData].records))
 	}
 }

@@ -60,7 +60,7 @@ func randomAcks(t *testing.T, seed uint64) {
 	for range 3000 {
 		now = now.Add(time.Duration(rng.IntN(int(time.Millisecond))))
 		for range rng.IntN(4) {
-			if r.SendTime(now, 1200) > now && r.ProbesOwed(AppData) == 0 {
+			if r.SendTime(now, AppData, 1200) > now && r.ProbesOwed(AppData) == 0 {
 				break
 			}
 			p := packet{r.NextPN(AppData), rng.IntN(4)}

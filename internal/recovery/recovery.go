@@ -65,6 +65,7 @@ type sendSpace struct {
 	lossTime     monotime.Time // when the oldest outstanding packet becomes lost by time; 0 for not at all
 	lastElicit   monotime.Time // when the last ack-eliciting packet was sent
 	eliciting    int           // outstanding ack-eliciting packets
+	inFlight     int           // of Recovery.inFlight
 	plainRun     int           // packets sent since the last ack-eliciting one
 	probes       int           // ack-eliciting packets owed because of a probe timeout
 	persistent   persistentCongestion
@@ -131,6 +132,7 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	}
 	if flags&(InFlight|OffPath) == InFlight {
 		r.inFlight += size
+		s.inFlight += size
 		if !r.noPacing {
 			r.pacer.OnSent(now, size)
 		}
@@ -146,15 +148,21 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	}
 }
 
-// SendTime returns when the next packet of size bytes may be sent, if it is subject to congestion control: now or before
-// for at once, later if the pacer holds it, monotime.Never if the congestion window is full. Probes that are owed, and
-// packets that are not in flight, need not ask.
-func (r *Recovery) SendTime(now monotime.Time, size int) monotime.Time {
-	if r.inFlight+size > r.cc.Window() {
+// SendTime returns when the next packet of size bytes may be sent in space, if it is subject to congestion control: now or
+// before for at once, later if the pacer holds it, monotime.Never if the congestion window is full. Probes that are owed,
+// and packets that are not in flight, need not ask.
+func (r *Recovery) SendTime(now monotime.Time, space Space, size int) monotime.Time {
+	// Packets of a later space are not acknowledged before the peer has what the earlier ones carry: the handshake would
+	// wait for ever for the room that they take.
+	inFlight := r.inFlight
+	for later := space + 1; later < NumSpaces; later++ {
+		inFlight -= r.spaces[later].inFlight
+	}
+	if inFlight+size > r.cc.Window() {
 		r.windowFull = now
 		return monotime.Never
 	}
-	if r.spaces[AppData].full() {
+	if r.spaces[space].full() {
 		return monotime.Never
 	}
 	if r.noPacing {
@@ -229,6 +237,7 @@ func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
 	r.windowFull = 0
 	for i := range r.spaces {
 		r.pathStart[i] = r.spaces[i].next
+		r.spaces[i].inFlight = 0
 		r.spaces[i].persistent = persistentCongestion{}
 	}
 	r.rtt.init(0)

@@ -627,27 +627,48 @@ func TestCongestionWindowBlocks(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.NoPacing = false })
 	s.SetHandshakeConfirmed()
 	for range 10 {
-		if at := s.SendTime(s.now, 1200); at > s.now {
+		if at := s.SendTime(s.now, AppData, 1200); at > s.now {
 			t.Fatalf("held for %v within the initial window", at.Sub(s.now))
 		}
 		s.send(AppData, data)
 	}
-	if at := s.SendTime(s.now, 1200); at != monotime.Never {
+	if at := s.SendTime(s.now, AppData, 1200); at != monotime.Never {
 		t.Fatalf("may send at %v with a full window", at)
 	}
-	if at := s.SendTime(s.now, 10); at != monotime.Never {
+	if at := s.SendTime(s.now, AppData, 10); at != monotime.Never {
 		t.Fatalf("may send at %v with a full window", at)
 	}
 	s.wait(20 * ms)
 	s.ack(AppData, 0, 0, 9)
 	// The window is now 20 packets and the rate twice that per RTT: a burst, then paced.
 	sent := 0
-	for s.SendTime(s.now, 1200) <= s.now {
+	for s.SendTime(s.now, AppData, 1200) <= s.now {
 		s.send(AppData, data)
 		sent++
 	}
-	if at := s.SendTime(s.now, 1200); sent < 10 || sent > 12 || at == monotime.Never || at.Sub(s.now) > 2*ms {
+	if at := s.SendTime(s.now, AppData, 1200); sent < 10 || sent > 12 || at == monotime.Never || at.Sub(s.now) > 2*ms {
 		t.Fatalf("burst of %d packets, next %v later", sent, at.Sub(s.now))
+	}
+}
+
+func TestLaterSpacesDoNotBlock(t *testing.T) {
+	s := newSender(t, nil)
+	for space := Space(AppData); ; space-- {
+		n := 0
+		for ; s.SendTime(s.now, space, 1200) <= s.now; n++ {
+			s.send(space, data)
+		}
+		if n != 10 {
+			t.Fatalf("%d %v packets beside later ones, want a window of their own", n, space)
+		}
+		if space == Initial {
+			break
+		}
+	}
+	s.DropSpace(Initial)
+	s.wantInFlight(20)
+	if at := s.SendTime(s.now, AppData, 1200); at != monotime.Never {
+		t.Fatal("data is not blocked by a full window of Handshake packets")
 	}
 }
 
