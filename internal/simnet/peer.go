@@ -142,9 +142,15 @@ type Client struct {
 	inside netip.AddrPort // as the client itself sees it
 }
 
+// NextClientAddr returns the address that the next client will have, to set links before it begins to send.
+func (w *World) NextClientAddr() netip.AddrPort {
+	n := len(w.hosts)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), uint16(40000+n))
+}
+
 // NewClient makes a client host at an address of its own and starts its connection to server.
 func (w *World) NewClient(cfg *quic.Config, server *Server, app App) (*Client, error) {
-	addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(len(w.hosts) >> 8), byte(len(w.hosts))}), uint16(40000+len(w.hosts)))
+	addr := w.NextClientAddr()
 	conn, err := quic.NewClient(w.now, cfg, quic.Path{Local: addr, Remote: server.Addr})
 	if err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 type Transfer struct {
 	// Open lists the streams to open once the connection is established.
 	Open []TransferStream
-	// CloseWhenDone closes the connection when all streams in Open are sent and answered, and ExpectFromPeer streams of
-	// the peer have come whole.
+	// CloseWhenDone closes the connection when all streams in Open are acknowledged and answered, and ExpectFromPeer
+	// streams of the peer have come whole.
 	CloseWhenDone  bool
 	ExpectFromPeer int
 
@@ -28,7 +28,7 @@ type Transfer struct {
 	// Resets counts streams that ended early, on purpose.
 	Resets int
 
-	opened   []bool // by index of Open
+	opened   []*transferState // by index of Open; nil before it is
 	finished int
 	buf      []byte
 }
@@ -37,7 +37,7 @@ type Transfer struct {
 type TransferStream struct {
 	Dir   quic.Dir
 	Size  uint64 // bytes to send, at least 16
-	Reply uint64 // bytes to ask for; 0 or at least 16; 0 for unidirectional streams
+	Reply uint64 // bytes to ask for on a bidirectional stream: at least 16, or 0 for an empty answer
 	// ResetAfter resets the stream once so many bytes were accepted for sending; 0 means never.
 	ResetAfter uint64
 }
@@ -50,6 +50,7 @@ const resetCode = 0x77
 
 // transferState is what a stream's Value holds.
 type transferState struct {
+	id             quic.StreamID
 	sendSize, sent uint64
 	reply          uint64 // asked of the peer, in our header
 	resetAfter     uint64
@@ -59,7 +60,8 @@ type transferState struct {
 	head            [header]byte
 	recvDone        bool
 	sendDone        bool
-	counted         bool
+	counted         bool // in FromPeer
+	closed          bool
 }
 
 // pattern is the byte that a stream from one side has at an offset.
@@ -73,7 +75,7 @@ func pattern(id quic.StreamID, from quic.Side, offset uint64) byte {
 // Start implements App.
 func (t *Transfer) Start(*Peer) {
 	t.buf = make([]byte, 16<<10)
-	t.opened = make([]bool, len(t.Open))
+	t.opened = make([]*transferState, len(t.Open))
 }
 
 // Event implements App.
@@ -87,13 +89,15 @@ func (t *Transfer) Event(p *Peer, e quic.Event) {
 		t.read(p, e.Stream)
 	case quic.EventStreamWritable:
 		t.write(p, e.Stream)
+	case quic.EventStreamClosed:
+		t.closed(p, e.Stream)
 	}
 	t.check(p)
 }
 
 func (t *Transfer) open(p *Peer) {
 	for i, want := range t.Open {
-		if t.opened[i] {
+		if t.opened[i] != nil {
 			continue
 		}
 		s, err := p.Conn.OpenStream(want.Dir)
@@ -104,8 +108,12 @@ func (t *Transfer) open(p *Peer) {
 			p.World.fail("%v: OpenStream: %v", p.side, err)
 			return
 		}
-		t.opened[i] = true
-		s.Value = &transferState{local: true, sendSize: want.Size, reply: want.Reply, resetAfter: want.ResetAfter, recvDone: want.Dir == quic.Uni}
+		st := &transferState{
+			id: s.ID(), local: true, sendSize: want.Size, reply: want.Reply, resetAfter: want.ResetAfter,
+			recvDone: want.Dir == quic.Uni,
+		}
+		t.opened[i] = st
+		s.Value = st
 		t.write(p, s)
 	}
 }
@@ -153,7 +161,6 @@ func (t *Transfer) write(p *Peer, s *quic.Stream) {
 			return
 		}
 	}
-	t.finish(p, s, st)
 }
 
 func (t *Transfer) read(p *Peer, s *quic.Stream) {
@@ -176,7 +183,8 @@ func (t *Transfer) read(p *Peer, s *quic.Stream) {
 			return
 		case err == io.EOF:
 			st.recvSize = binary.BigEndian.Uint64(st.head[:])
-			if st.recvd != st.recvSize || st.recvd < header {
+			empty := st.local && st.reply == 0 && st.recvd == 0
+			if !empty && (st.recvd != st.recvSize || st.recvd < header) {
 				p.World.fail("%v: stream %d ended after %d of %d bytes", p.side, s.ID(), st.recvd, st.recvSize)
 				return
 			}
@@ -187,8 +195,15 @@ func (t *Transfer) read(p *Peer, s *quic.Stream) {
 			st.recvDone = true
 			if !st.local {
 				t.FromPeer++
+				if s.ID().Dir() == quic.Uni {
+					break
+				}
 				if st.sendSize = binary.BigEndian.Uint64(st.head[8:]); st.sendSize > 0 {
 					t.write(p, s)
+				} else if _, err := s.TryWrite(nil, true); err != nil {
+					p.World.fail("%v: stream %d: writing its end: %v", p.side, s.ID(), err)
+				} else {
+					st.sendDone = true
 				}
 			}
 		case err != nil:
@@ -196,7 +211,6 @@ func (t *Transfer) read(p *Peer, s *quic.Stream) {
 			return
 		}
 	}
-	t.finish(p, s, st)
 }
 
 // ended notes that a stream was reset, which only happens on purpose.
@@ -214,12 +228,19 @@ func (t *Transfer) ended(p *Peer, s *quic.Stream, st *transferState, err error) 
 	if s.ID().Dir() == quic.Bidi || s.ID().Initiator() == p.side {
 		s.Reset(resetCode)
 	}
-	t.finish(p, s, st)
 }
 
-func (t *Transfer) finish(p *Peer, s *quic.Stream, st *transferState) {
-	if st.local && st.sendDone && st.recvDone && !st.counted {
-		st.counted = true
+// closed notes that a stream is over: everything was received, and what was sent is acknowledged.
+func (t *Transfer) closed(p *Peer, s *quic.Stream) {
+	st := s.Value.(*transferState)
+	switch {
+	case st.closed:
+		p.World.fail("%v: stream %d closed twice", p.side, s.ID())
+	case st.sendSize > 0 && !st.sendDone || !st.recvDone:
+		p.World.fail("%v: stream %d closed after %d of %d bytes were sent, %d received", p.side, s.ID(), st.sent, st.sendSize, st.recvd)
+	}
+	st.closed = true
+	if st.local {
 		t.finished++
 	}
 }
@@ -234,8 +255,18 @@ func (t *Transfer) check(p *Peer) {
 	}
 }
 
-// String says how far the transfer has come.
+// String says how far the transfer has come, and which streams hold it up.
 func (t *Transfer) String() string {
-	return fmt.Sprintf("%d of %d streams finished, %d of %d from the peer, %d bytes received",
+	s := fmt.Sprintf("%d of %d streams finished, %d of %d from the peer, %d bytes received",
 		t.finished, len(t.Open), t.FromPeer, t.ExpectFromPeer, t.Received)
+	for i, st := range t.opened {
+		switch {
+		case st == nil:
+			s += fmt.Sprintf("; %v stream of %d bytes not opened", t.Open[i].Dir, t.Open[i].Size)
+		case !st.closed:
+			s += fmt.Sprintf("; stream %d: sent %d of %d (done %v), reset after %d, received %d of %d (done %v)",
+				st.id, st.sent, st.sendSize, st.sendDone, st.resetAfter, st.recvd, st.reply, st.recvDone)
+		}
+	}
+	return s
 }

@@ -1,0 +1,117 @@
+package simnet
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// maybe returns f's value in a share of all cases, else zero.
+func maybe[T any](rng *rand.Rand, share float64, f func() T) T {
+	v := f()
+	if rng.Float64() < share {
+		return v
+	}
+	var zero T
+	return zero
+}
+
+// between returns a duration, short ones more often.
+func between(rng *rand.Rand, d time.Duration) time.Duration {
+	x := rng.Float64()
+	return time.Duration(x * x * float64(d))
+}
+
+// randomLink draws one direction of a path. Every knob is off in most runs, so that each is also seen alone.
+func randomLink(rng *rand.Rand) Link {
+	l := Link{
+		Delay:     between(rng, 200*time.Millisecond),
+		Jitter:    maybe(rng, 0.3, func() time.Duration { return between(rng, 50*time.Millisecond) }),
+		BurstLoss: 1 + maybe(rng, 0.3, func() int { return rng.IntN(4) }),
+		MaxBurst:  12,
+		Duplicate: maybe(rng, 0.2, func() float64 { return rng.Float64() * 0.2 }),
+		Corrupt:   maybe(rng, 0.2, func() float64 { return rng.Float64() * 0.1 }),
+		Reorder:   maybe(rng, 0.3, func() float64 { return rng.Float64() * 0.2 }),
+		ReorderBy: between(rng, 60*time.Millisecond),
+		MTU:       maybe(rng, 0.3, func() int { return 1200 + rng.IntN(300) }),
+		Clear:     rng.Float64() < 0.1,
+	}
+	l.Loss = maybe(rng, 0.6, func() float64 { return rng.Float64() * 0.3 / float64(l.BurstLoss) })
+	if rng.Float64() < 0.4 {
+		l.Rate = 1e6 * (1 + 99*rng.Float64())
+		l.Queue = 4 + rng.IntN(100)
+		l.Mark = rng.Float64() < 0.3
+	}
+	return l
+}
+
+func randomStreams(rng *rand.Rand, n int) (streams []TransferStream) {
+	// A run in a hundred moves much more.
+	size := 20000
+	if rng.IntN(100) == 0 {
+		size = 1 << 20
+	}
+	for range n {
+		s := TransferStream{Dir: quic.Dir(rng.IntN(2)), Size: header + uint64(rng.IntN(size))}
+		if s.Dir == quic.Bidi {
+			s.Reply = maybe(rng, 0.8, func() uint64 { return header + uint64(rng.IntN(size)) })
+		}
+		s.ResetAfter = maybe(rng, 0.1, func() uint64 { return 1 + rng.Uint64N(s.Size) })
+		streams = append(streams, s)
+	}
+	return streams
+}
+
+// randomRun makes a network of the seed's choice, and a transfer over it, and returns the digest of all that was sent.
+func randomRun(t *testing.T, seed uint64) uint64 {
+	w := virtually(t, seed)
+	rng := w.Rand()
+	up, down := randomLink(rng), randomLink(rng)
+	asked := &Transfer{Open: randomStreams(rng, 1+rng.IntN(6)), CloseWhenDone: true}
+	p := newPair(t, w, asked, func(o *options) {
+		o.answers.Open = randomStreams(rng, rng.IntN(4))
+		asked.ExpectFromPeer = len(o.answers.Open)
+		for _, c := range []*quic.Config{o.client, o.server} {
+			c.CongestionControl = quic.CongestionControl(rng.IntN(2))
+			c.NoPacing = rng.IntN(5) == 0
+			c.StreamWindow = maybe(rng, 0.2, func() int { return 2000 + rng.IntN(20000) })
+			c.ConnWindow = maybe(rng, 0.2, func() int { return 3000 + rng.IntN(20000) })
+			c.MaxBidiStreams = maybe(rng, 0.2, func() int { return 1 + rng.IntN(3) })
+			c.MaxUniStreams = maybe(rng, 0.2, func() int { return 1 + rng.IntN(3) })
+		}
+		if rng.IntN(4) == 0 {
+			o.demux.Retry = quic.RetryAlways
+		}
+		o.up, o.down = up, down
+	})
+	if err := p.Run(2 * time.Hour); err != nil {
+		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)
+	}
+	p.checkEnd()
+	return w.Digest()
+}
+
+// TestRandomNetworks moves real data over a thousand networks that lose up to 30 % of all datagrams in either direction.
+func TestRandomNetworks(t *testing.T) {
+	first, n := uint64(1), uint64(*runs)
+	if *only != 0 {
+		first, n = *only, 1
+	}
+	for s := first; s < first+n; s++ {
+		ok := t.Run(fmt.Sprint(s), func(t *testing.T) {
+			digest := randomRun(t, s)
+			// The same seed gives the same datagrams at the same times, to the byte.
+			if s%50 == 1 || *only != 0 {
+				if again := randomRun(t, s); again != digest {
+					t.Errorf("the same seed gave %x, then %x", digest, again)
+				}
+			}
+		})
+		if !ok {
+			t.Logf("replay it: go test ./internal/simnet -run TestRandomNetworks -v -simnet.seed=%d", s)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package simnet
+
+import (
+	"flag"
+	"net/netip"
+	"testing"
+	"testing/cryptotest"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+var (
+	runs = flag.Int("simnet.runs", 1000, "how many random networks to try")
+	only = flag.Uint64("simnet.seed", 0, "try only the random network of this seed, and with -v print what is sent")
+)
+
+// virtually sets up a world whose every chance comes from seed.
+func virtually(t *testing.T, seed uint64) *World {
+	cryptotest.SetGlobalRandom(t, seed)
+	w := NewWorld(seed)
+	if testing.Verbose() && *only != 0 {
+		w.Trace = func(now time.Time, from, to netip.AddrPort, datagram []byte) {
+			t.Logf("%12v %v to %v: %d bytes, first %#02x", now.Sub(beginning), from, to, len(datagram), datagram[0])
+		}
+	}
+	return w
+}
+
+// configs returns configs for both sides. The timeouts leave room for bad luck.
+func (w *World) configs() (client, server *quic.Config) {
+	c, s := w.TLS()
+	client = &quic.Config{TLS: c, HandshakeTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute, Rand: w}
+	server = &quic.Config{TLS: s, HandshakeTimeout: 10 * time.Minute, IdleTimeout: 5 * time.Minute, Rand: w}
+	return client, server
+}
+
+// pair is a client and a server in a world, each with a Transfer.
+type pair struct {
+	*World
+	t              *testing.T
+	client         *Client
+	server         *Server
+	asked, answers *Transfer // the client's and, once it has one, the server's
+}
+
+// options say how a pair differs from the default.
+type options struct {
+	client, server *quic.Config
+	demux          quic.DemuxConfig
+	answers        Transfer
+	up, down       Link
+}
+
+// both sets the link in both directions.
+func (o *options) both(l Link) { o.up, o.down = l, l }
+
+// newPair makes a pair. The client starts at once.
+func newPair(t *testing.T, w *World, asked *Transfer, mod func(*options)) *pair {
+	t.Helper()
+	p := &pair{World: w, t: t, asked: asked}
+	var o options
+	o.client, o.server = w.configs()
+	o.demux.StatelessResetKey = &[32]byte{1}
+	o.demux.Rand = w
+	if mod != nil {
+		mod(&o)
+	}
+	o.server.StatelessResetKey = o.demux.StatelessResetKey
+	demux, err := quic.NewDemux(o.demux)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.answers = &o.answers
+	p.server = w.NewServer(o.server, demux, func() App { return p.answers })
+	w.Stalled = func() string {
+		s := "client: " + p.asked.String() + "; server: " + p.answers.String()
+		return s
+	}
+	w.Link(o.up)
+	w.LinkBetween(p.server.Addr, w.NextClientAddr(), o.down)
+	if p.client, err = w.NewClient(o.client, p.server, asked); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// run lets the transfer take its course and checks that it ended well.
+func (p *pair) run(limit time.Duration) {
+	p.t.Helper()
+	if err := p.Run(limit); err != nil {
+		p.t.Fatal(err)
+	}
+	p.checkEnd()
+}
+
+// checkEnd checks what must be true when both sides are at rest after a transfer that the client closed.
+func (p *pair) checkEnd() {
+	p.t.Helper()
+	if !p.asked.Done {
+		p.t.Fatalf("client ended (%v) before all was done: %v", p.client.Err, p.asked)
+	}
+	if got, want := p.answers.FromPeer, len(p.asked.Open); got != want {
+		p.t.Fatalf("the server got %d of %d streams", got, want)
+	}
+	if err, ok := p.client.Err.(*quic.ApplicationError); !ok || err.Remote || err.Code != 0 {
+		p.t.Fatalf("client ended with %v", p.client.Err)
+	}
+	if n := len(p.server.Peers()); n != 1 {
+		p.t.Fatalf("the server made %d connections", n)
+	}
+	server := p.server.Peers()[0]
+	if err, ok := server.Err.(*quic.ApplicationError); server.Err != quic.ErrIdleTimeout && (!ok || !err.Remote || err.Code != 0) {
+		p.t.Fatalf("server ended with %v", server.Err)
+	}
+	if n := p.server.Routes(); n != 0 {
+		p.t.Fatalf("%d connection IDs still lead to drained connections", n)
+	}
+}
