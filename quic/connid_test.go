@@ -1,0 +1,71 @@
+package quic
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"testing"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+func TestConnectionIDGenerator(t *testing.T) {
+	for n := range wire.MaxConnectionIDLen + 1 {
+		gen, err := NewConnectionIDGenerator(n, nil)
+		if err != nil || gen.Len() != n {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		a, b := gen.Generate(), gen.Generate()
+		if a.Len() != n || b.Len() != n || n >= 8 && a == b {
+			t.Errorf("%d bytes: %v and %v", n, a, b)
+		}
+	}
+	for _, n := range []int{-1, 21} {
+		if _, err := NewConnectionIDGenerator(n, nil); err == nil {
+			t.Errorf("%d bytes: no error", n)
+		}
+	}
+	one, _ := NewConnectionIDGenerator(8, seededRand(1))
+	two, _ := NewConnectionIDGenerator(8, seededRand(1))
+	if one.Generate() != two.Generate() {
+		t.Error("the same source gives different IDs")
+	}
+}
+
+func TestResetToken(t *testing.T) {
+	key := [32]byte{7}
+	cid := wire.NewConnectionID([]byte("abcdefgh"))
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write([]byte("abcdefgh"))
+	got := newResetToken(&key, cid)
+	if !bytes.Equal(got[:], mac.Sum(nil)[:16]) {
+		t.Errorf("%x", got)
+	}
+	if got == newResetToken(&[32]byte{8}, cid) || got == newResetToken(&key, wire.NewConnectionID([]byte("abcdefgi"))) {
+		t.Error("tokens do not depend on key and connection ID")
+	}
+	s, err := newEndpointSecrets(&key, nil)
+	if err != nil || s.resetToken(cid) != got {
+		t.Errorf("%v", err)
+	}
+	x, errX := newEndpointSecrets(nil, nil)
+	y, errY := newEndpointSecrets(nil, nil)
+	if errX != nil || errY != nil || x.resetToken(cid) == y.resetToken(cid) {
+		t.Error("random keys are the same")
+	}
+}
+
+type brokenRand struct{}
+
+func (brokenRand) Read([]byte) (int, error) { return 0, errors.New("no randomness") }
+
+// Without randomness nothing is safe: better to stop than to go on with zeros.
+func TestBrokenRand(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("went on without randomness")
+		}
+	}()
+	newRandomCIDs(8, brokenRand{}).Generate()
+}
