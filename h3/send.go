@@ -96,10 +96,6 @@ func (s *Stream) SendTrailers(fields []Field) error {
 	return nil
 }
 
-// emptyData is a DATA frame without content. Written where QUIC has no room for any, it makes QUIC tell when there is;
-// and if it or a part of it should be taken, the frame is harmless.
-var emptyData = []byte{byte(frameData), 0}
-
 // TryWriteBody sends as much of p as there is room for and, with fin, if all of p fitted, ends the message. It returns how
 // many bytes it took, with quic.ErrWouldBlock if that is less than all, after which EventWritable says when to go on. Other errors
 // are those of SendHeaders. p is not kept.
@@ -142,12 +138,25 @@ func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) {
 	}
 	if n = max(n, 0); n < len(p) {
 		s.wantWrite = true
-		if taken, _ := s.qs.TryWrite(emptyData, false); taken == 1 {
-			s.out = append(s.out, emptyData[taken:]...)
-		}
+		s.awaitRoom()
 		return n, quic.ErrWouldBlock
 	}
 	return n, nil
+}
+
+// awaitRoom makes QUIC, which has no room for a DATA frame with content, tell when there is. It does so after a write
+// that it took only in part: DATA frames without content do for that, whatever is taken of them.
+func (s *Stream) awaitRoom() {
+	emptyData := [...]byte{byte(frameData), 0}
+	for {
+		n, err := s.qs.TryWrite(emptyData[:], false)
+		if n == 1 {
+			s.out = append(s.out, emptyData[1:]...)
+		}
+		if n < len(emptyData) || err != nil {
+			return
+		}
+	}
 }
 
 // Reset abandons our message: the peer learns that it is incomplete, and the code. It does nothing when the message has
@@ -265,7 +274,7 @@ func (s *Stream) writeError(err error) error {
 // resumeSend goes on when QUIC has room again, or finds that the peer reads no more.
 func (s *Stream) resumeSend() Event {
 	err := s.flushOut()
-	if err == nil {
+	if err == nil && len(s.out) == 0 {
 		if _, err = s.qs.TryWrite(nil, false); err != nil {
 			err = s.writeError(err)
 		}
