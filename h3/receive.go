@@ -151,7 +151,7 @@ func (s *Stream) end() step {
 
 // receive reads until there is an event.
 func (s *Stream) receive() Event {
-	for s.recv < recvDone {
+	for s.recv < recvDone && s.c.err == nil {
 		switch s.advance() {
 		case stepData:
 			if s.dataTold {
