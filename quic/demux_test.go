@@ -648,6 +648,7 @@ func FuzzDemux(f *testing.F) {
 	f.Add(append([]byte{0x40}, make([]byte, 60)...), false)
 	f.Add(append(demuxLong(0xc0, 7, "12345678", "me"), make([]byte, 1200)...), true)
 	f.Fuzz(func(t *testing.T, b []byte, underLoad bool) {
+		d := newDemux(t, DemuxConfig{}) // the same input takes the same way
 		d.DCID(b)
 		before := bytes.Clone(b)
 		reply := make([]byte, MinReplyBuffer)

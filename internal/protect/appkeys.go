@@ -25,8 +25,7 @@ var (
 // while after an update, the previous one. So the key phase bit alone selects between them, and whichever it selects,
 // the work is the same: no time taken tells an observer the value of the protected bit (Section 9.5).
 type AppKeys struct {
-	version wire.Version
-	suite   Suite
+	suite Suite
 
 	sendSecret []byte
 	send       key
@@ -55,11 +54,12 @@ func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
 	if err := checkSuite(v, s); err != nil {
 		return err
 	}
-	k.version, k.suite = v, s
+	k.suite = s
 	k.limit = s.ConfidentialityLimit()
 	k.softLimit = k.limit / 2
 	k.sendSecret = append([]byte(nil), secret...)
-	return errors.Join(k.send.init(v, s, secret), k.sendHeader.init(v, s, secret))
+	from := s.newSecret(secret)
+	return errors.Join(k.send.init(s, from), k.sendHeader.init(s, from))
 }
 
 // SetReceiveSecret installs the first receive key.
@@ -67,12 +67,13 @@ func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error
 	if err := checkSuite(v, s); err != nil {
 		return err
 	}
-	k.version, k.suite = v, s
+	k.suite = s
 	k.failLimit = s.IntegrityLimit()
 	k.receiveSecret = append([]byte(nil), secret...)
 	k.firstReceived = math.MaxUint64
 	k.current = new(key)
-	return errors.Join(k.current.init(v, s, secret), k.receiveHeader.init(v, s, secret))
+	from := s.newSecret(secret)
+	return errors.Join(k.current.init(s, from), k.receiveHeader.init(s, from))
 }
 
 // CanSend reports whether there is a send key.
@@ -188,11 +189,8 @@ func (k *AppKeys) updated(pn uint64) error {
 
 // updateSend moves on to the next send key.
 func (k *AppKeys) updateSend() error {
-	next, err := k.suite.expandLabel(k.sendSecret, "quic ku", len(k.sendSecret))
-	if err != nil {
-		return err
-	}
-	if err := k.send.init(k.version, k.suite, next); err != nil {
+	next := k.suite.newSecret(k.sendSecret).expand("quic ku", len(k.sendSecret))
+	if err := k.send.init(k.suite, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.sendSecret = next
@@ -204,12 +202,9 @@ func (k *AppKeys) updateSend() error {
 
 // prepareNext makes the next receive key.
 func (k *AppKeys) prepareNext() error {
-	next, err := k.suite.expandLabel(k.receiveSecret, "quic ku", len(k.receiveSecret))
-	if err != nil {
-		return err
-	}
+	next := k.suite.newSecret(k.receiveSecret).expand("quic ku", len(k.receiveSecret))
 	n := new(key)
-	if err := n.init(k.version, k.suite, next); err != nil {
+	if err := n.init(k.suite, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.other, k.receiveSecret = n, next

@@ -17,11 +17,8 @@ type headerKey struct {
 	mask   [sampleLen]byte
 }
 
-func (h *headerKey) init(v wire.Version, s Suite, secret []byte) error {
-	raw, err := s.expandLabel(secret, "quic hp", s.keyLen())
-	if err != nil {
-		return err
-	}
+func (h *headerKey) init(s Suite, from *secret) (err error) {
+	raw := from.expand("quic hp", s.keyLen())
 	if s == ChaCha20Poly1305 {
 		h.chacha = [chacha20.KeySize]byte(raw)
 		return nil

@@ -20,13 +20,12 @@ func InitialSecrets(v wire.Version, dcid wire.ConnectionID) (client, server []by
 	if !v.Known() {
 		return nil, nil, fmt.Errorf("protect: unknown QUIC version %v", v)
 	}
-	secret, err := hkdf.Extract(sha256.New, dcid.Bytes(), initialSalt)
+	common, err := hkdf.Extract(sha256.New, dcid.Bytes(), initialSalt)
 	if err != nil {
 		return nil, nil, err
 	}
-	client, errC := AES128GCM.expandLabel(secret, "client in", sha256.Size)
-	server, errS := AES128GCM.expandLabel(secret, "server in", sha256.Size)
-	return client, server, errors.Join(errC, errS)
+	from := AES128GCM.newSecret(common)
+	return from.expand("client in", sha256.Size), from.expand("server in", sha256.Size), nil
 }
 
 // NewInitial returns the protection of Initial packets at the server, or else at the client.

@@ -3,9 +3,6 @@ package protect
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/binary"
 	"fmt"
 
@@ -33,21 +30,6 @@ func (s Suite) keyLen() int {
 	return 0
 }
 
-// expandLabel is HKDF-Expand-Label with an empty context (RFC 8446, Section 7.1).
-func (s Suite) expandLabel(secret []byte, label string, n int) ([]byte, error) {
-	const prefix = "tls13 "
-	info := make([]byte, 0, 64)
-	info = binary.BigEndian.AppendUint16(info, uint16(n))
-	info = append(info, byte(len(prefix)+len(label)))
-	info = append(info, prefix...)
-	info = append(info, label...)
-	info = append(info, 0)
-	if s == AES256GCM {
-		return hkdf.Expand(sha512.New384, secret, string(info), n)
-	}
-	return hkdf.Expand(sha256.New, secret, string(info), n)
-}
-
 // key is an AEAD key with its IV. It lives on the heap as part of what holds it, so that the nonce can be handed to the
 // AEAD without an allocation.
 type key struct {
@@ -56,15 +38,8 @@ type key struct {
 	nonce  [nonceLen]byte
 }
 
-func (k *key) init(v wire.Version, s Suite, secret []byte) error {
-	raw, err := s.expandLabel(secret, "quic key", s.keyLen())
-	if err != nil {
-		return err
-	}
-	iv, err := s.expandLabel(secret, "quic iv", nonceLen)
-	if err != nil {
-		return err
-	}
+func (k *key) init(s Suite, from *secret) (err error) {
+	raw, iv := from.expand("quic key", s.keyLen()), from.expand("quic iv", nonceLen)
 	k.nonce = [nonceLen]byte(iv)
 	k.ivTail = binary.BigEndian.Uint64(iv[nonceLen-8:])
 	if s == ChaCha20Poly1305 {

@@ -21,8 +21,8 @@ func NewSealer(v wire.Version, s Suite, secret []byte) (*Sealer, error) {
 	if err := checkSuite(v, s); err != nil {
 		return nil, err
 	}
-	k := &Sealer{suite: s}
-	if err := errors.Join(k.key.init(v, s, secret), k.header.init(v, s, secret)); err != nil {
+	k, from := &Sealer{suite: s}, s.newSecret(secret)
+	if err := errors.Join(k.key.init(s, from), k.header.init(s, from)); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -53,8 +53,8 @@ func NewOpener(v wire.Version, s Suite, secret []byte) (*Opener, error) {
 	if err := checkSuite(v, s); err != nil {
 		return nil, err
 	}
-	k := &Opener{suite: s}
-	if err := errors.Join(k.key.init(v, s, secret), k.header.init(v, s, secret)); err != nil {
+	k, from := &Opener{suite: s}, s.newSecret(secret)
+	if err := errors.Join(k.key.init(s, from), k.header.init(s, from)); err != nil {
 		return nil, err
 	}
 	return k, nil
