@@ -7,13 +7,11 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/rangeset"
 )
 
-// sendChunk is a piece of a stream's data that is kept until the peer has acknowledged it.
+// sendChunk is a piece of a stream's data that is kept until the peer has acknowledged it. Data lies at the start of a
+// pooled block and may grow up to its end. Only write and drop depend on that.
 type sendChunk struct {
 	start uint64
 	data  []byte
-	// block: data lies at the start of a pooled block and may grow up to its end. Otherwise data belongs to the
-	// application, which must not change it.
-	block bool
 }
 
 func (c *sendChunk) end() uint64 { return c.start + uint64(len(c.data)) }
@@ -33,13 +31,11 @@ type sendBuffer struct {
 // write appends a copy of p.
 func (b *sendBuffer) write(p []byte) {
 	if n := len(b.chunks); n > b.head {
-		if tail := &b.chunks[n-1]; tail.block {
-			room := tail.data[len(tail.data):cap(tail.data)]
-			n := copy(room, p)
-			tail.data = tail.data[:len(tail.data)+n]
-			b.end += uint64(n)
-			p = p[n:]
-		}
+		tail := &b.chunks[n-1]
+		n := copy(tail.data[len(tail.data):cap(tail.data)], p)
+		tail.data = tail.data[:len(tail.data)+n]
+		b.end += uint64(n)
+		p = p[n:]
 	}
 	for len(p) > 0 {
 		// What follows a full block is likely to be followed by more.
@@ -49,7 +45,7 @@ func (b *sendBuffer) write(p []byte) {
 		}
 		block := blocks.Get(want)
 		n := copy(block, p)
-		b.push(sendChunk{start: b.end, data: block[:n], block: true})
+		b.push(sendChunk{start: b.end, data: block[:n]})
 		b.end += uint64(n)
 		p = p[n:]
 	}
@@ -120,9 +116,7 @@ func (b *sendBuffer) ack(start, end uint64) {
 }
 
 func (b *sendBuffer) drop(i int) {
-	if b.chunks[i].block {
-		blocks.Put(b.chunks[i].data)
-	}
+	blocks.Put(b.chunks[i].data)
 	b.chunks[i] = sendChunk{}
 }
 

@@ -665,9 +665,7 @@ func heldBlocks(s *Stream) (n int) {
 		n += cap(b)
 	}
 	for _, c := range s.send.buf.chunks {
-		if c.block {
-			n += cap(c.data)
-		}
+		n += cap(c.data)
 	}
 	return n
 }
