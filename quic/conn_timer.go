@@ -117,11 +117,16 @@ func (c *Conn) idleDeadline() monotime.Time {
 }
 
 // keepAliveDeadline returns when a PING is due to keep the connection from idling, zero if none is.
+//
+// RFC 9000, Section 4.1: whoever waits for the peer's reader should not lose the connection to the idle timeout.
 func (c *Conn) keepAliveDeadline() monotime.Time {
-	if c.cfg.KeepAlive == 0 || !c.confirmed || c.arrivals.sent || c.sendPing {
+	interval := c.cfg.KeepAlive
+	if c.streams.isBlocked() {
+		interval = minTimeout(interval, c.idleTimeout/2)
+	}
+	if interval == 0 || !c.confirmed || c.arrivals.sent || c.sendPing {
 		return 0
 	}
-	interval := c.cfg.KeepAlive
 	if c.idleTimeout > 0 {
 		interval = min(interval, c.idleTimeout/2)
 	}

@@ -63,6 +63,7 @@ func (s *Stream) write(p []byte, fin bool) (int, error) {
 	h.wantWrite = n < len(p)
 	if !h.wantWrite {
 		t.waiting.remove(listWaiting, s)
+		s.unblock()
 		return n, nil
 	}
 	s.awaitRoom()
@@ -126,6 +127,15 @@ func (s *Stream) awaitRoom() {
 	}
 }
 
+// unblock takes back that the peer is or was told that the stream's credit is used up.
+func (s *Stream) unblock() {
+	s.dropControl(controlBlocked)
+	if c := &s.send.credit; c.Told() {
+		c.Forget(c.Limit())
+		s.table.blocked--
+	}
+}
+
 // schedule tells the scheduler what there is to send.
 func (s *Stream) schedule() {
 	h := &s.send
@@ -152,7 +162,7 @@ func (s *Stream) reset(code uint64, remote bool) {
 	s.retract(eventWritable)
 	t.waiting.remove(listWaiting, s)
 	t.sched.remove(s)
-	s.dropControl(controlBlocked)
+	s.unblock()
 	s.sendControl(controlReset)
 	t.wakeWriters()
 }

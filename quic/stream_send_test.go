@@ -403,6 +403,61 @@ func TestResetGivesBackNoCredit(t *testing.T) {
 	tt.wantPacket("RESET_STREAM 2 code 1 size 80, STREAM 6 0+20, DATA_BLOCKED 100")
 }
 
+// What flow control stops is known, so that the connection can keep itself alive meanwhile.
+func TestIsBlocked(t *testing.T) {
+	limits := tableLimits
+	limits.uni = 100
+	for _, c := range []struct {
+		name string
+		end  func(tt *tableTest, s *Stream, blocked []sentFrame)
+	}{
+		{"more credit", func(tt *tableTest, s *Stream, blocked []sentFrame) { tt.must(tt.handleMaxStreamData(2, 101)) }},
+		{"reset", func(tt *tableTest, s *Stream, blocked []sentFrame) { s.Reset(1) }},
+		{"STOP_SENDING", func(tt *tableTest, s *Stream, blocked []sentFrame) { tt.must(tt.handleStopSending(2, 1)) }},
+		{"nothing more to write", func(tt *tableTest, s *Stream, blocked []sentFrame) { tt.mustWrite(s, "", true) }},
+		{"loss, then more credit", func(tt *tableTest, s *Stream, blocked []sentFrame) {
+			tt.lose(blocked)
+			tt.wantPacket("STREAM_DATA_BLOCKED 2 100")
+			if !tt.isBlocked() {
+				t.Error("not blocked though the limit is the same")
+			}
+			tt.must(tt.handleMaxStreamData(2, 101))
+		}},
+		{"the end of the connection", func(tt *tableTest, s *Stream, blocked []sentFrame) { tt.close(errors.New("done")) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tt := newTableWith(t, Client, tableConfig, limits)
+			s := tt.mustOpen(Uni)
+			s.TryWrite(make([]byte, 150), false)
+			tt.wantPacket("STREAM 2 0+100")
+			if tt.isBlocked() {
+				t.Error("blocked before the peer was told")
+			}
+			blocked := tt.wantPacket("STREAM_DATA_BLOCKED 2 100")
+			if !tt.isBlocked() {
+				t.Error("not blocked")
+			}
+			c.end(tt, s, blocked)
+			if tt.isBlocked() || tt.blocked != 0 {
+				t.Error("still blocked")
+			}
+		})
+	}
+
+	limits.maxData = 50
+	tt := newTableWith(t, Client, tableConfig, limits)
+	s := tt.mustOpen(Uni)
+	tt.mustWrite(s, strings.Repeat("x", 100), false)
+	tt.wantPacket("STREAM 2 0+50, DATA_BLOCKED 50")
+	if !tt.isBlocked() {
+		t.Error("not blocked by the connection's limit")
+	}
+	tt.must(tt.handleMaxData(51))
+	if tt.isBlocked() {
+		t.Error("still blocked by the connection's limit")
+	}
+}
+
 // The bytes that wait to be sent are bounded, on each stream and on the connection.
 func TestUnsentBytesAreBounded(t *testing.T) {
 	limits := tableLimits

@@ -37,6 +37,7 @@ type streamTable struct {
 
 	// What is to be sent.
 	credit    flow.Credit // the peer's MAX_DATA
+	blocked   int         // streams of which the peer knows that their credit is used up
 	unsent    int         // bytes accepted from the application and never sent, of all streams
 	sendLimit int         // bounds unsent, of all streams and of each
 	sched     streamScheduler
@@ -286,8 +287,9 @@ func (t *streamTable) raiseMaxStreams(d Dir, limit uint64) {
 
 // raiseCredit learns how much the peer lets the stream send.
 func (s *Stream) raiseCredit(limit uint64) {
-	if s.send.credit.Raise(limit) {
-		s.dropControl(controlBlocked)
+	if limit > s.send.credit.Limit() {
+		s.unblock()
+		s.send.credit.Raise(limit)
 		s.awaitRoom()
 	}
 }

@@ -41,6 +41,11 @@ func (t *streamTable) dataBlocked() bool {
 	return t.credit.Available() == 0 && !t.credit.Told() && t.sched.fresh != 0
 }
 
+// isBlocked reports whether the peer's flow control alone stops what the application has written or wants to write.
+func (t *streamTable) isBlocked() bool {
+	return t.blocked > 0 || t.credit.Available() == 0 && t.sched.fresh != 0
+}
+
 // appendFrames fills what room w has: control frames first, then STREAM frames in order of urgency. It comes last in a
 // packet, because a STREAM frame that fills the packet has no Length field.
 func (t *streamTable) appendFrames(w *packetWriter, now monotime.Time) {
@@ -168,6 +173,7 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 		w.buf = wire.AppendStreamDataBlocked(w.buf, f)
 		w.record(recovery.Frame{Type: wire.FrameStreamDataBlocked, ID: id, Offset: f.Limit})
 		s.send.credit.Tell()
+		t.blocked++
 	}
 	return true
 }
@@ -286,7 +292,9 @@ func (t *streamTable) frameLost(f recovery.Frame) {
 			s.sendControl(controlMaxData)
 		}
 	case wire.FrameStreamDataBlocked:
-		s.send.credit.Forget(f.Offset)
-		s.awaitRoom()
+		if f.Offset == s.send.credit.Limit() {
+			s.unblock()
+			s.awaitRoom()
+		}
 	}
 }

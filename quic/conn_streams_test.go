@@ -1,0 +1,60 @@
+package quic
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// RFC 9000, Section 4.1: a sender that waits for a reader who pauses for longer than the idle timeout does not lose the
+// connection, whichever limit it waits for; one that has nothing to send does.
+func TestBlockedSenderKeepsTheConnectionAlive(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		stream, conn int
+	}{
+		{"stream", 10_000, 1 << 20},
+		{"connection", 1 << 20, 10_000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newTestPair(t, func(p *testPair) {
+				cfg := p.cfg[Client]
+				cfg.StreamWindow, cfg.MaxStreamWindow, cfg.ConnWindow, cfg.MaxConnWindow = c.stream, c.stream, c.conn, c.conn
+				cfg.IdleTimeout = 5 * time.Second
+			})
+			p.establish()
+			s, err := p.conn[Server].OpenStream(Uni)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := s.TryWrite(make([]byte, 50_000), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.idle(time.Minute)
+			if err := errors.Join(p.err(Client), p.err(Server)); err != nil {
+				t.Fatalf("while the reader pauses: %v", err)
+			}
+			var r *Stream
+			for _, e := range p.events[Client] {
+				if e.Kind == EventStreamOpened {
+					r = e.Stream
+				}
+			}
+			buf := make([]byte, 60_000)
+			read := 0
+			p.run("reading on", func() bool {
+				m, err := r.TryRead(buf)
+				if read += m; err != nil && err != ErrWouldBlock {
+					t.Fatal(err)
+				}
+				return read == n
+			})
+			s.Reset(0)
+			p.idle(time.Minute)
+			if p.err(Client) != ErrIdleTimeout || p.err(Server) != ErrIdleTimeout {
+				t.Errorf("with nothing to send: %v and %v, want the idle timeout", p.err(Client), p.err(Server))
+			}
+		})
+	}
+}
