@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/wire"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -92,7 +93,7 @@ func (p *Peer) transmit(t quic.Transmit, data []byte) {
 		n := min(t.SegmentSize, len(data))
 		p.sent += uint64(n)
 		// RFC 9000, Section 8.1: a server sends at most three times what it received until the address is validated.
-		if p.side == quic.Server && !p.validated && !p.Conn.Established() && p.sent > 3*p.received {
+		if !p.validated && p.sent > 3*p.received {
 			p.World.fail("server sent %d bytes after %d received, before the client's address was validated", p.sent, p.received)
 		}
 		p.World.send(t.Path.Local, t.Path.Remote, t.ECN, data[:n])
@@ -131,8 +132,22 @@ func (p *Peer) receive(in quic.Inbound) {
 		return
 	}
 	p.received += uint64(len(in.Data))
+	p.validated = p.validated || hasHandshakePacket(in.Data)
 	p.Conn.Receive(p.World.now, in)
 	p.Pump()
+}
+
+// hasHandshakePacket reports whether a Handshake packet is in the datagram: a client has keys for it if it is where it says
+// (RFC 9000, Section 8.1).
+func hasHandshakePacket(data []byte) bool {
+	for len(data) > 0 && wire.IsLong(data[0]) {
+		h, ok := wire.ParseLong(data)
+		if !ok || h.Type == wire.Handshake {
+			return ok
+		}
+		data = data[h.PacketLen:]
+	}
+	return false
 }
 
 // Client is a host with one connection.

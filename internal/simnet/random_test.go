@@ -87,7 +87,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 		}
 		o.up, o.down = up, down
 	})
-	if err := p.Run(2 * time.Hour); err != nil {
+	if err := p.Run(forever); err != nil {
 		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)
 	}
 	p.checkEnd()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/quic"
 )
@@ -25,6 +26,7 @@ type Transfer struct {
 	Received uint64
 	FromPeer int
 	Done     bool
+	DoneAt   time.Time
 	// Resets counts streams that ended early, on purpose.
 	Resets int
 
@@ -249,7 +251,7 @@ func (t *Transfer) check(p *Peer) {
 	if t.Done || t.finished < len(t.Open) || t.FromPeer < t.ExpectFromPeer || !p.Conn.Established() {
 		return
 	}
-	t.Done = true
+	t.Done, t.DoneAt = true, p.World.now
 	if t.CloseWhenDone {
 		p.Conn.Close(p.World.now, &quic.ApplicationError{Code: 0, Reason: "done"})
 	}
