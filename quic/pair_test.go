@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +84,8 @@ type testPair struct {
 	filter func(from Side, data []byte) bool
 	// rewrite, if set, gives the path that a datagram for a side arrives by.
 	rewrite func(to Side, p Path) Path
+	// delayOf, if set, gives the extra delay of a datagram.
+	delayOf func() time.Duration
 	events  [2][]Event
 	segs    int
 	sent    [2]int
@@ -137,7 +140,7 @@ func (p *testPair) poll(side Side) {
 		if p.rewrite != nil {
 			path = p.rewrite(to, path)
 		}
-		if p.filter == nil {
+		if p.filter == nil && p.delayOf == nil {
 			p.link[to] = append(p.link[to], testDatagram{
 				p.now.Add(p.delay), append([]byte(nil), data...), tr.SegmentSize, path, tr.ECN,
 			})
@@ -145,10 +148,16 @@ func (p *testPair) poll(side Side) {
 		}
 		for len(data) > 0 {
 			n := min(len(data), tr.SegmentSize)
-			if p.filter(side, data[:n]) {
-				p.link[to] = append(p.link[to], testDatagram{
-					p.now.Add(p.delay), append([]byte(nil), data[:n]...), 0, path, tr.ECN,
-				})
+			if p.filter == nil || p.filter(side, data[:n]) {
+				d := testDatagram{p.now.Add(p.delay), append([]byte(nil), data[:n]...), 0, path, tr.ECN}
+				if p.delayOf != nil {
+					d.at = d.at.Add(p.delayOf())
+				}
+				i := len(p.link[to])
+				for i > 0 && p.link[to][i-1].at.After(d.at) {
+					i--
+				}
+				p.link[to] = slices.Insert(p.link[to], i, d)
 			}
 			data = data[n:]
 		}
@@ -266,22 +275,6 @@ func (p *testPair) establish() {
 	p.run("handshake", func() bool {
 		return p.conn[Server] != nil && p.conn[Client].Confirmed() && p.conn[Server].Confirmed()
 	})
-}
-
-func TestHandshake(t *testing.T) {
-	p := newTestPair(t)
-	p.establish()
-	for side, c := range p.conn {
-		if got := c.ConnectionState().NegotiatedProtocol; got != "test" {
-			t.Errorf("%v: negotiated protocol %q", Side(side), got)
-		}
-		if len(p.events[side]) == 0 {
-			p.poll(Side(side))
-		}
-		if e := p.events[side]; len(e) < 1 || e[0].Kind != EventEstablished {
-			t.Errorf("%v: events %v, want EventEstablished first", Side(side), e)
-		}
-	}
 }
 
 // transfer moves n bytes over a new stream of from to the other side and back nothing, and reports what arrived.
