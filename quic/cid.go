@@ -135,18 +135,14 @@ func (p *peerCIDs) retire(seq uint64) bool {
 	return true
 }
 
-// isReset reports whether the datagram ends in the stateless reset token of a connection ID in use.
+// isReset reports whether tail, with which a datagram ends, is the stateless reset token of a connection ID in use.
 //
 // RFC 9000, Section 10.3.1: in constant time, so that the time taken tells nothing of the tokens.
-func (p *peerCIDs) isReset(datagram []byte) bool {
-	if len(datagram) < minStatelessReset {
-		return false
-	}
-	tail := datagram[len(datagram)-wire.ResetTokenLen:]
+func (p *peerCIDs) isReset(tail *[wire.ResetTokenLen]byte) bool {
 	found := 0
 	for i := range p.active {
 		if c := &p.active[i]; c.hasToken && c.used {
-			found |= subtle.ConstantTimeCompare(c.token[:], tail)
+			found |= subtle.ConstantTimeCompare(c.token[:], tail[:])
 		}
 	}
 	return found == 1

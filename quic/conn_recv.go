@@ -65,7 +65,7 @@ func (c *Conn) receiveDatagram(d *datagramIn, data []byte) {
 	if len(data) >= minStatelessReset {
 		copy(tail[:], data[len(data)-len(tail):])
 	}
-	if !c.receivePackets(d, data) && c.state == stateActive && len(data) >= minStatelessReset && c.peer.isReset(tail[:]) {
+	if !c.receivePackets(d, data) && c.state == stateActive && len(data) >= minStatelessReset && c.peer.isReset(&tail) {
 		c.drain(ErrStatelessReset)
 	}
 }

@@ -1,0 +1,210 @@
+package quic
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+func testCID(seq uint64) ConnectionID {
+	return wire.NewConnectionID([]byte{0xc1, byte(seq >> 8), byte(seq), 4, 5, 6, 7, 8})
+}
+
+func newCIDFrame(seq, retirePriorTo uint64) []byte {
+	f := wire.NewConnectionIDFrame{Seq: seq, RetirePriorTo: retirePriorTo, ID: testCID(seq)}
+	f.ResetToken[0] = byte(seq)
+	f.ResetToken[15] = 0xee
+	return wire.AppendNewConnectionID(nil, f)
+}
+
+func TestConnectionIDsIssued(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		if got := len(s.c.local.active); got != maxIssuedCIDs {
+			t.Errorf("%v issued %d connection IDs", side, got)
+		}
+		if got := len(s.peer.peer.active); got != maxIssuedCIDs {
+			t.Errorf("%v's peer knows %d connection IDs", side, got)
+		}
+	}
+}
+
+// RFC 9000, Section 5.1.1: a retired ID is replaced.
+func TestConnectionIDReplaced(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		gone := s.c.local.active[1].id
+		s.send(wire.AppendRetireConnectionID(nil, s.c.local.active[1].seq))
+		s.wantOpen()
+		f, _ := wire.ParseNewConnectionID(s.wantOne(s.sent(), wire.FrameNewConnectionID).b)
+		if f.Seq != maxIssuedCIDs || f.RetirePriorTo != 0 {
+			t.Errorf("%v: %+v", side, f)
+		}
+		if f.ResetToken != s.c.secrets.resetToken(f.ID) {
+			t.Errorf("%v: reset token is not the one that is made from the ID", side)
+		}
+		var kinds []EndpointEventKind
+		for e := s.c.NextEndpointEvent(); e.Kind != EndpointNone; e = s.c.NextEndpointEvent() {
+			kinds = append(kinds, e.Kind)
+			if e.Kind == EndpointCIDRetired && e.CID != gone || e.Kind == EndpointCIDIssued && e.CID != f.ID {
+				t.Errorf("%v: %+v", side, e)
+			}
+		}
+		if !slices.Equal(kinds, []EndpointEventKind{EndpointCIDRetired, EndpointCIDIssued}) {
+			t.Errorf("%v: endpoint events %v", side, kinds)
+		}
+	}
+}
+
+func TestRetireConnectionIDErrors(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		s.send(wire.AppendRetireConnectionID(nil, s.c.local.next))
+		s.wantClosed(ProtocolViolation)
+
+		s = newScript(t, side)
+		s.send(wire.AppendRetireConnectionID(nil, s.peer.path.dcidSeq))
+		s.wantClosed(ProtocolViolation)
+	}
+}
+
+func TestNewConnectionIDErrors(t *testing.T) {
+	fresh := uint64(maxIssuedCIDs)
+	tests := []struct {
+		name   string
+		frames [][]byte
+		code   TransportErrorCode // NoError: none
+	}{
+		{"up to the limit", [][]byte{newCIDFrame(3, 0), newCIDFrame(4, 0), newCIDFrame(5, 0), newCIDFrame(6, 0), newCIDFrame(7, 0)}, NoError},
+		{"beyond the limit", [][]byte{newCIDFrame(3, 0), newCIDFrame(4, 0), newCIDFrame(5, 0), newCIDFrame(6, 0), newCIDFrame(7, 0), newCIDFrame(8, 0)}, ConnectionIDLimitError},
+		{"beyond the limit but for the retired", [][]byte{newCIDFrame(3, 0), newCIDFrame(4, 0), newCIDFrame(5, 0), newCIDFrame(6, 0), newCIDFrame(7, 0), newCIDFrame(8, 1)}, NoError},
+		{"repeated", [][]byte{newCIDFrame(fresh, 0), newCIDFrame(fresh, 0)}, NoError},
+		{"same sequence number, other ID", [][]byte{newCIDFrame(fresh, 0), wire.AppendNewConnectionID(nil, wire.NewConnectionIDFrame{Seq: fresh, ID: wire.NewConnectionID([]byte{9, 9, 9, 9})})}, ProtocolViolation},
+		{"same ID, other sequence number", [][]byte{newCIDFrame(fresh, 0), wire.AppendNewConnectionID(nil, wire.NewConnectionIDFrame{Seq: fresh + 1, ID: testCID(fresh)})}, ProtocolViolation},
+		{"too many to retire", retireStorm(), ConnectionIDLimitError},
+		{"sequence with gaps", gappySequence(), ConnectionIDLimitError},
+	}
+	for _, tt := range tests {
+		for side := range Side(2) {
+			t.Run(tt.name+"/"+side.String(), func(t *testing.T) {
+				s := newScript(t, side)
+				for _, f := range tt.frames {
+					if s.c.Err() == nil {
+						s.send(f)
+					}
+				}
+				if tt.code == NoError {
+					s.wantOpen()
+				} else {
+					s.wantClosed(tt.code)
+				}
+			})
+		}
+	}
+}
+
+// retireStorm issues and retires without ever acknowledging the retirement.
+func retireStorm() (fs [][]byte) {
+	for seq := uint64(maxIssuedCIDs); seq < 200; seq++ {
+		fs = append(fs, newCIDFrame(seq, seq))
+	}
+	return fs
+}
+
+func gappySequence() (fs [][]byte) {
+	for seq := uint64(10); seq < 200; seq += 2 {
+		fs = append(fs, newCIDFrame(seq, 0), newCIDFrame(seq, seq))
+		// Retired at once, so that neither limit is reached first.
+		fs = append(fs, wire.AppendPing(nil))
+	}
+	return fs
+}
+
+// RFC 9000, Section 5.1.2: Retire Prior To makes us change the ID in use.
+func TestRetirePriorTo(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		s.send(newCIDFrame(3, 3))
+		s.wantOpen()
+		retired := find(s.sent(), wire.FrameRetireConnectionID)
+		if len(retired) != 3 {
+			t.Fatalf("%v retired %d connection IDs, want 3", side, len(retired))
+		}
+		if got, want := s.c.path.dcid, testCID(3); got != want {
+			t.Errorf("%v sends to %v, want %v", side, got, want)
+		}
+		// What comes late is retired on arrival.
+		s.send(newCIDFrame(30, 0), newCIDFrame(32, 31))
+		s.sent()
+		s.send(wire.AppendNewConnectionID(nil, wire.NewConnectionIDFrame{Seq: 29, ID: testCID(29)}))
+		seq, _ := wire.ParseRetireConnectionID(s.wantOne(s.sent(), wire.FrameRetireConnectionID).b)
+		if seq != 29 {
+			t.Errorf("%v retired %d, want 29", side, seq)
+		}
+	}
+}
+
+// RFC 9000, Section 19.16: RETIRE_CONNECTION_ID frames are repeated until they are acknowledged.
+func TestRetireConnectionIDRepeated(t *testing.T) {
+	s := newScript(t, Client)
+	s.send(newCIDFrame(3, 1))
+	if n := len(find(s.sent(), wire.FrameRetireConnectionID)); n != 1 {
+		t.Fatalf("retired %d", n)
+	}
+	at, _ := s.c.NextTimeout()
+	for range 4 {
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		if len(find(s.sent(), wire.FrameRetireConnectionID)) > 0 {
+			return
+		}
+		at, _ = s.c.NextTimeout()
+	}
+	t.Fatal("not repeated")
+}
+
+func TestRotateConnectionIDs(t *testing.T) {
+	for side := range Side(2) {
+		p := newTestPair(t)
+		p.establish()
+		p.idle(time.Second)
+		c, peer := p.conn[side], p.conn[side.Peer()]
+		old := peer.path.dcid
+		c.RotateConnectionIDs()
+		p.idle(time.Second)
+		if peer.path.dcid == old {
+			t.Errorf("%v's peer still sends to %v", side, old)
+		}
+		if got := len(c.local.active); got != maxIssuedCIDs {
+			t.Errorf("%v has %d connection IDs after rotation", side, got)
+		}
+		for _, l := range c.local.active {
+			if l.seq < maxIssuedCIDs {
+				t.Errorf("%v: connection ID %d outlived the rotation", side, l.seq)
+			}
+		}
+		p.transfer(side, 10_000)
+	}
+}
+
+// A side may choose an empty connection ID; then it issues none, and takes none to retire.
+func TestEmptyConnectionIDs(t *testing.T) {
+	for side := range Side(2) {
+		empty := func(p *testPair) { p.cfg[side].ConnectionIDs = newRandomCIDs(0, nil) }
+		s := newScript(t, side, empty)
+		s.transfer(Client, 10_000)
+		s.transfer(Server, 10_000)
+		if len(s.c.local.active) != 1 || s.peer.path.dcid.Len() != 0 {
+			t.Errorf("%v: %v", side, s.c.local.active)
+		}
+		s = newScript(t, side, empty)
+		s.send(wire.AppendRetireConnectionID(nil, 0))
+		s.wantClosed(ProtocolViolation)
+
+		s = newScript(t, side.Peer(), empty)
+		s.send(newCIDFrame(1, 0))
+		s.wantClosed(ProtocolViolation)
+	}
+}
