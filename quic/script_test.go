@@ -42,7 +42,9 @@ func newHandshakeScript(t *testing.T, side Side, typ wire.PacketType) *script {
 	switch {
 	case side == Client && typ == wire.Initial:
 		lose[Server] = true
-		p.run("client Initial", func() bool { return p.conn[Server] != nil && p.conn[Server].tls != nil && p.conn[Server].keys.CanSend() })
+		p.run("client Initial", func() bool {
+			return p.conn[Server] != nil && p.conn[Server].tls != nil && p.conn[Server].keys.CanSend()
+		})
 	default:
 		p.run("Handshake keys", func() bool {
 			lose[Client] = p.conn[Server] != nil && p.conn[Server].keys.CanSend()

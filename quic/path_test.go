@@ -1,0 +1,285 @@
+package quic
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+var (
+	reboundPort = netip.AddrPortFrom(testClientAddr.Addr(), 2222)
+	reboundAddr = netip.MustParseAddrPort("203.0.113.9:1111")
+)
+
+func serverPath(remote netip.AddrPort) Path { return Path{Local: testServerAddr, Remote: remote} }
+
+// rebind makes the client's datagrams come from another address, and those to its old address vanish.
+func (p *testPair) rebind(to netip.AddrPort) {
+	p.link = [2][]testDatagram{}
+	p.rewrite = func(side Side, path Path) Path {
+		if side == Server {
+			path.Remote = to
+		} else {
+			if path.Local != to {
+				path.Local = netip.AddrPort{} // nobody there
+			} else {
+				path.Local = testClientAddr
+			}
+		}
+		return path
+	}
+}
+
+// RFC 9000, Section 9.3: the server follows a client whose address changed, and makes sure that it is there.
+func TestRebinding(t *testing.T) {
+	for _, to := range []netip.AddrPort{reboundPort, reboundAddr} {
+		t.Run(to.String(), func(t *testing.T) {
+			p := newTestPair(t)
+			p.establish()
+			p.transfer(Client, 100_000)
+			p.idle(time.Second)
+			p.events = [2][]Event{}
+			p.rebind(to)
+			p.transfer(Client, 1_000_000)
+			c := p.conn[Server]
+			if got := c.Path(); got != serverPath(to) {
+				t.Errorf("server sends to %v", got)
+			}
+			if !c.path.validated {
+				t.Error("the new path is not validated")
+			}
+			p.transfer(Server, 1_000_000)
+			p.idle(20 * time.Second)
+			for _, o := range c.others {
+				if o != nil {
+					t.Errorf("the old path %v is still known", o.addr)
+				}
+			}
+		})
+	}
+}
+
+func TestPathChangedEvent(t *testing.T) {
+	s := newScript(t, Server)
+	s.receiveFrom(serverPath(reboundPort), s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	if e := s.c.NextEvent(); e.Kind != EventPathChanged || s.c.Path() != serverPath(reboundPort) {
+		t.Errorf("event %v, path %v", e.Kind, s.c.Path())
+	}
+}
+
+// RFC 9000, Sections 8.2.1 and 9.3.3: both the new path and the old one are challenged, in full datagrams.
+func TestRebindingChallenges(t *testing.T) {
+	s := newScript(t, Server)
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1300)))
+	challenges := find(s.sent(), wire.FramePathChallenge)
+	seen := map[netip.AddrPort]bool{}
+	for _, f := range challenges {
+		seen[f.path.Remote] = true
+		if f.size < 1200 {
+			t.Errorf("PATH_CHALLENGE to %v in a datagram of %d bytes", f.path.Remote, f.size)
+		}
+	}
+	if len(challenges) != 2 || !seen[reboundAddr] || !seen[testClientAddr] {
+		t.Errorf("challenges %v", challenges)
+	}
+	if s.c.path.validated {
+		t.Error("validated without an answer")
+	}
+	// An answer that is none.
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, [8]byte{1, 2, 3})))
+	if s.c.path.validated {
+		t.Error("validated by a wrong answer")
+	}
+	// RFC 9000, Section 8.2.2: the answer may come by any path.
+	for _, f := range challenges {
+		if f.path.Remote == reboundAddr {
+			data, _ := wire.ParsePathChallenge(f.b)
+			s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+		}
+	}
+	if !s.c.path.validated {
+		t.Error("not validated by the right answer")
+	}
+	if f := find(s.sent(), wire.FrameNewToken); len(f) != 1 {
+		t.Error("no token for the new address")
+	}
+}
+
+// RFC 9000, Section 9.3.1: an address that is not validated gets three times what came from it. The challenge is then
+// repeated in full (Section 8.2.1).
+func TestRebindingAmplification(t *testing.T) {
+	s := newScript(t, Server)
+	st, err := s.c.OpenStream(Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 60))
+	s.receiveFrom(serverPath(reboundAddr), small)
+	st.TryWrite(make([]byte, 100_000), true)
+	total := 0
+	var challenge *seenFrame
+	count := func() {
+		last := 0
+		for _, f := range s.sent() {
+			if f.path.Remote != reboundAddr {
+				continue
+			}
+			if f.typ == wire.FramePathChallenge {
+				challenge = &f
+			}
+			if f.size != last {
+				total += f.size
+			}
+			last = f.size
+		}
+	}
+	count()
+	for range 20 {
+		at, ok := s.c.NextTimeout()
+		if !ok || at.After(s.now.Add(500*time.Millisecond)) {
+			break
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		count()
+	}
+	if total == 0 || total > 3*len(small) {
+		t.Fatalf("%d bytes sent after %d received", total, len(small))
+	}
+	if challenge == nil || challenge.size >= 1200 {
+		t.Fatalf("challenge %v", challenge)
+	}
+	data, _ := wire.ParsePathChallenge(challenge.b)
+	challenge = nil
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+	if !s.c.path.validated {
+		t.Fatal("not validated")
+	}
+	count()
+	if challenge == nil || challenge.size < 1200 {
+		t.Errorf("no challenge in a full datagram follows")
+	}
+}
+
+// RFC 9000, Section 9.3.2: who only copied a packet to another address can't answer, and the connection goes back.
+func TestSpuriousMigration(t *testing.T) {
+	s := newScript(t, Server)
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
+	if s.c.Path() != serverPath(reboundAddr) {
+		t.Fatal("did not follow")
+	}
+	deadline := s.now.Add(10 * time.Second)
+	for s.c.Path() != serverPath(testClientAddr) && s.now.Before(deadline) {
+		at, ok := s.c.NextTimeout()
+		if !ok {
+			break
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		s.sent()
+	}
+	s.wantOpen()
+	if s.c.Path() != serverPath(testClientAddr) || !s.c.path.validated {
+		t.Errorf("path %v, validated %v", s.c.Path(), s.c.path.validated)
+	}
+}
+
+// RFC 9000, Section 9.3: a packet from the old address with a higher number moves the connection back at once; one with a
+// lower number does not.
+func TestReorderedMigration(t *testing.T) {
+	s := newScript(t, Server)
+	early := s.seal(wire.OneRTT, wire.AppendPing(nil))
+	s.receiveFrom(serverPath(reboundPort), s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	s.receive(early)
+	if s.c.Path() != serverPath(reboundPort) {
+		t.Error("moved back by a packet that was late")
+	}
+	s.send(wire.AppendPing(nil))
+	if s.c.Path() != serverPath(testClientAddr) || !s.c.path.validated {
+		t.Errorf("path %v, validated %v", s.c.Path(), s.c.path.validated)
+	}
+}
+
+// RFC 9000, Section 9.1: probing packets are answered where they came from, and move nothing.
+func TestProbing(t *testing.T) {
+	s := newScript(t, Server)
+	// The client uses another of our connection IDs for another path, as it must.
+	s.peer.path.dcid, s.peer.path.dcidSeq = s.c.local.active[1].id, s.c.local.active[1].seq
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{5, 6, 7}), wire.AppendPadding(nil, 1200)))
+	if s.c.Path() != serverPath(testClientAddr) {
+		t.Error("a probe moved the connection")
+	}
+	used := s.c.path.dcid
+	f := s.wantOne(s.sent(), wire.FramePathResponse)
+	if data, _ := wire.ParsePathResponse(f.b); data != [8]byte{5, 6, 7} {
+		t.Errorf("response %v", data)
+	}
+	if f.path != serverPath(reboundAddr) || f.size < 1200 {
+		t.Errorf("response to %v in %d bytes", f.path, f.size)
+	}
+	p := s.c.findPath(serverPath(reboundAddr))
+	if p == nil || p.dcid == used {
+		t.Error("the same connection ID on two paths")
+	}
+	// RFC 9000, Section 5.1.2: when the path is forgotten, its connection ID is retired.
+	seq := p.dcidSeq
+	for range 50 {
+		at, ok := s.c.NextTimeout()
+		if !ok {
+			break
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		for _, f := range find(s.sent(), wire.FrameRetireConnectionID) {
+			if got, _ := wire.ParseRetireConnectionID(f.b); got != seq {
+				t.Errorf("retired %d, want %d", got, seq)
+			}
+			return
+		}
+	}
+	t.Error("the connection ID of the path was not retired")
+}
+
+// RFC 9000, Section 8.2.2: a challenge on the path in use is answered there, with more than a probe.
+func TestChallengeOnPathInUse(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		s.send(wire.AppendPathChallenge(nil, [8]byte{8}))
+		fs := s.sent()
+		if f := s.wantOne(fs, wire.FramePathResponse); f.size < 1200 || f.path != testPaths[side] {
+			t.Errorf("%v: response in %d bytes to %v", side, f.size, f.path)
+		}
+		s.wantOne(fs, wire.FramePing)
+	}
+}
+
+// Nobody can make us remember more than a few paths, or answer more than a few challenges.
+func TestPathFlood(t *testing.T) {
+	s := newScript(t, Server)
+	for i := range 1000 {
+		from := netip.AddrPortFrom(reboundAddr.Addr(), uint16(i+1))
+		s.receiveFrom(serverPath(from), s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{byte(i)}), wire.AppendPathChallenge(nil, [8]byte{byte(i), 1})))
+	}
+	s.wantOpen()
+	if n := len(find(s.sent(), wire.FramePathResponse)); n > 2*maxOtherPaths {
+		t.Errorf("%d responses", n)
+	}
+}
+
+// RFC 9000, Section 9: servers don't move, and clients not before the handshake is confirmed.
+func TestUnknownAddresses(t *testing.T) {
+	s := newScript(t, Client)
+	dropped := s.c.Stats().PacketsDropped
+	s.receiveFrom(Path{Local: testClientAddr, Remote: reboundAddr}, s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	if s.c.Stats().PacketsDropped != dropped+1 || s.c.Path() != testPaths[Client] {
+		t.Error("a packet from another address than the server's was used")
+	}
+	h := newHandshakeScript(t, Server, wire.Handshake)
+	dropped = h.c.Stats().PacketsDropped
+	h.receiveFrom(serverPath(reboundAddr), h.seal(wire.Handshake, wire.AppendPing(nil)))
+	if h.c.Stats().PacketsDropped != dropped+1 || h.c.path.validated {
+		t.Error("a packet from another address was used during the handshake")
+	}
+}
