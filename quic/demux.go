@@ -237,14 +237,17 @@ func (d *Demux) Handle(now time.Time, path Path, datagram, reply []byte, underLo
 }
 
 // initial decides about a client's Initial packet.
-func (d *Demux) initial(now time.Time, path Path, datagram []byte, h *wire.LongHeader, reply []byte, underLoad bool) Decision {
+func (d *Demux) initial(
+	now time.Time, path Path, datagram []byte, h *wire.LongHeader, reply []byte, underLoad bool,
+) Decision {
 	// RFC 9000, Section 14.1: what comes in a smaller datagram must be dropped.
 	if len(datagram) < wire.MinInitialDatagram {
 		return d.drop(DropSmallInitial)
 	}
 	token := d.secrets.openToken(now, path.Remote, h.DCID, h.Token, d.lives)
 	// RFC 9000, Section 7.2. After a Retry, the ID is of our making and as long as those are.
-	if n := h.DCID.Len(); n < wire.MinClientDCIDLen && (n != d.cids.Len() || token.verdict != tokenRetry && token.verdict != tokenBadRetry) {
+	afterRetry := token.verdict == tokenRetry || token.verdict == tokenBadRetry
+	if n := h.DCID.Len(); n < wire.MinClientDCIDLen && (!afterRetry || n != d.cids.Len()) {
 		return d.drop(DropShortDCID)
 	}
 	mustRetry := d.cfg.Retry == RetryAlways || d.cfg.Retry == RetryUnderLoad && underLoad

@@ -187,7 +187,7 @@ func TestDemuxDrops(t *testing.T) {
 		{"Retry", retry, DropStray},
 		{"forged Initial", forged, DropForged},
 		{"garbage for an Initial", long(wire.Initial, "12345678"), DropForged},
-		{"Initial without payload", padded(wire.AppendPN(wire.AppendVarint2(demuxLong(0xc0, 1, "12345678", "me", 0), 4), 0, 4), 1200), DropForged},
+		{"Initial without payload", padded(demuxLong(0xc0, 1, "12345678", "me", 0, 4), 1200), DropForged},
 		{"short header of 21 bytes", padded([]byte{0x40}, 21), DropUnknownShort},
 	} {
 		d := newDemux(t, DemuxConfig{})
@@ -285,7 +285,8 @@ func TestDemuxRefuse(t *testing.T) {
 	for _, reason := range []string{"", "too many connections", string(make([]byte, 5000))} {
 		n := d.Refuse(dec.Accept, ConnectionRefused, reason, reply)
 		f := a.readClose(t, reply[:n])
-		if f.Code != uint64(ConnectionRefused) || !bytes.HasPrefix([]byte(reason), f.Reason) || (len(reason) < 100 && string(f.Reason) != reason) {
+		if f.Code != uint64(ConnectionRefused) || !bytes.HasPrefix([]byte(reason), f.Reason) ||
+			len(reason) < 100 && string(f.Reason) != reason {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -657,7 +658,8 @@ func FuzzDemux(f *testing.F) {
 			t.Fatal("the datagram was changed")
 		}
 		// Nothing is amplified, and every answer is to something that may be a connection's.
-		if dec.Len > 3*len(b) || dec.Kind == Reply && dec.Reason < ReplyVersionNegotiation || dec.Kind == Drop && dec.Reason >= ReplyVersionNegotiation {
+		if dec.Len > 3*len(b) || dec.Kind == Reply && dec.Reason < ReplyVersionNegotiation ||
+			dec.Kind == Drop && dec.Reason >= ReplyVersionNegotiation {
 			t.Fatalf("%+v in answer to %d bytes", dec, len(b))
 		}
 		if dec.Reason == ReplyStatelessReset && dec.Len >= len(b) {

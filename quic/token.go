@@ -89,7 +89,9 @@ func (s *endpointSecrets) newToken(now time.Time, addr netip.Addr, random io.Rea
 }
 
 // appendRetryToken appends the token of a Retry packet that gives the client at addr the connection ID scid.
-func (s *endpointSecrets) appendRetryToken(b []byte, now time.Time, addr netip.AddrPort, odcid, scid ConnectionID, random io.Reader) []byte {
+func (s *endpointSecrets) appendRetryToken(
+	b []byte, now time.Time, addr netip.AddrPort, odcid, scid ConnectionID, random io.Reader,
+) []byte {
 	var text [retryText]byte
 	binary.BigEndian.PutUint64(text[:], uint64(now.UnixMilli()))
 	text[newTokenText] = byte(odcid.Len())
@@ -147,7 +149,9 @@ type openedToken struct {
 type tokenLives struct{ retry, new time.Duration }
 
 // openToken checks the token of an Initial packet that came from addr with destination connection ID dcid.
-func (s *endpointSecrets) openToken(now time.Time, addr netip.AddrPort, dcid ConnectionID, token []byte, lives tokenLives) openedToken {
+func (s *endpointSecrets) openToken(
+	now time.Time, addr netip.AddrPort, dcid ConnectionID, token []byte, lives tokenLives,
+) openedToken {
 	switch {
 	case len(token) == retryTokenLen && token[0] == retryTokenKind:
 		aad := retryTokenAAD(addr, dcid)

@@ -29,7 +29,8 @@ func newEnd(t testing.TB, s Suite) *end {
 	if e.keys.CanSend() || e.keys.CanReceive() {
 		t.Fatal("keys before there are any")
 	}
-	if err := errors.Join(e.keys.SetSendSecret(wire.Version1, s, secret), e.keys.SetReceiveSecret(wire.Version1, s, secret)); err != nil {
+	errS, errR := e.keys.SetSendSecret(wire.Version1, s, secret), e.keys.SetReceiveSecret(wire.Version1, s, secret)
+	if err := errors.Join(errS, errR); err != nil {
 		t.Fatal(err)
 	}
 	if !e.keys.CanSend() || !e.keys.CanReceive() || e.keys.Suite() != s {

@@ -110,7 +110,7 @@ func (t FrameType) AllowedIn(p PacketType) bool {
 	return frameAllowed(t)&packetBit[p] != 0
 }
 
-var packetBit = [...]uint8{Initial: inInitial, ZeroRTT: inZeroRTT, Handshake: inHandshake, Retry: 0, VersionNegotiation: 0, OneRTT: inOneRTT}
+var packetBit = [...]uint8{Initial: inInitial, ZeroRTT: inZeroRTT, Handshake: inHandshake, OneRTT: inOneRTT}
 
 func frameAllowed(t FrameType) uint8 {
 	switch t {

@@ -45,7 +45,9 @@ func TestFrameTypes(t *testing.T) {
 			if typ.String() != tt.name || !typ.Known() {
 				t.Errorf("%#x: name %q, known %v", uint64(typ), typ, typ.Known())
 			}
-			for p, c := range map[PacketType]string{Initial: "I", Handshake: "H", ZeroRTT: "0", OneRTT: "1", Retry: "R", VersionNegotiation: "V"} {
+			for p, c := range map[PacketType]string{
+				Initial: "I", Handshake: "H", ZeroRTT: "0", OneRTT: "1", Retry: "R", VersionNegotiation: "V",
+			} {
 				if got, want := typ.AllowedIn(p), strings.Contains(tt.pkts, c); got != want {
 					t.Errorf("%v (%#x) allowed in %v: %v", typ, uint64(typ), p, got)
 				}

@@ -138,7 +138,8 @@ func TestVersionNegotiation(t *testing.T) {
 	long := bytes.Repeat([]byte("l"), 255)
 	b := AppendVersionNegotiation(nil, 0x35, long, []byte("s"), grease, Version1)
 	p, ok := ParseVersionNegotiation(b)
-	if !ok || !bytes.Equal(p.DCID, long) || string(p.SCID) != "s" || p.Len() != 2 || p.Version(0) != grease || p.Version(1) != Version1 {
+	if !ok || !bytes.Equal(p.DCID, long) || string(p.SCID) != "s" || p.Len() != 2 ||
+		p.Version(0) != grease || p.Version(1) != Version1 {
 		t.Fatalf("%+v, %v", p, ok)
 	}
 	if !p.Contains(Version1) || !p.Contains(grease) || p.Contains(2) {
@@ -187,7 +188,8 @@ func FuzzHeader(f *testing.F) {
 		vn, okVN := ParseVersionNegotiation(b)
 		retry, okRetry := ParseRetry(b)
 		if okLong {
-			if !ok || !inv.Long || !bytes.Equal(inv.DCID, h.DCID.Bytes()) || !bytes.Equal(inv.SCID, h.SCID.Bytes()) || inv.Version != h.Version {
+			if !ok || !inv.Long || !bytes.Equal(inv.DCID, h.DCID.Bytes()) || !bytes.Equal(inv.SCID, h.SCID.Bytes()) ||
+				inv.Version != h.Version {
 				t.Fatalf("%+v does not agree with %+v", h, inv)
 			}
 			if h.PacketLen > len(b) || h.PNOffset > h.PacketLen || h.PayloadLen() < 0 {

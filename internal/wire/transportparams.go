@@ -228,6 +228,9 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 		return p, errors.New("initial_source_connection_id is missing")
 	case server && seen&(1<<paramOriginalDCID) == 0:
 		return p, errors.New("original_destination_connection_id is missing")
+	case p.Preferred != nil && p.InitialSCID.Len() == 0:
+		// RFC 9000, Section 18.2.
+		return p, errors.New("preferred_address of a server without connection IDs")
 	}
 	return p, nil
 }

@@ -20,7 +20,8 @@ func fullParams() TransportParameters {
 		},
 		MaxIdleTimeout: 30 * time.Second, MaxUDPPayloadSize: 1472, InitialMaxData: 1 << 20,
 		InitialMaxStreamDataBidiLocal: 1, InitialMaxStreamDataBidiRemote: 2, InitialMaxStreamDataUni: 3,
-		InitialMaxStreamsBidi: 100, InitialMaxStreamsUni: MaxStreams, AckDelayExponent: 20, MaxAckDelay: 1<<14*time.Millisecond - time.Millisecond,
+		InitialMaxStreamsBidi: 100, InitialMaxStreamsUni: MaxStreams, AckDelayExponent: 20,
+		MaxAckDelay:            1<<14*time.Millisecond - time.Millisecond,
 		DisableActiveMigration: true, ActiveConnectionIDLimit: 8, MaxDatagramFrameSize: 65535,
 	}
 }
@@ -106,7 +107,12 @@ func TestBadTransportParameters(t *testing.T) {
 		b = append(append(b[:24], byte(len(id))), id...)
 		return append(b, token16[:]...)
 	}
-	if _, err := ParseTransportParameters(append(append(original, initial...), param(0x0d, preferred("x")...)...), true); err != nil {
+	withoutIDs := append(append(param(0x0d, preferred("x")...), param(0x0f)...), original...)
+	if _, err := ParseTransportParameters(withoutIDs, true); err == nil || !strings.Contains(err.Error(), "without connection IDs") {
+		t.Errorf("preferred_address of a server without connection IDs: %v", err)
+	}
+	withIDs := append(append(param(0x0d, preferred("x")...), initial...), original...)
+	if _, err := ParseTransportParameters(withIDs, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
