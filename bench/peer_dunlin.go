@@ -1,0 +1,27 @@
+package main
+
+import (
+	"crypto/tls"
+	"net/http"
+
+	"github.com/dunlin-quic/dunlin/http3"
+)
+
+func init() { httpPeers["dunlin-h3"] = dunlinH3{} }
+
+// dunlinH3 is Dunlin's http3.
+type dunlinH3 struct{}
+
+func (dunlinH3) serve(cert tls.Certificate, h http.Handler) (string, error) {
+	l, err := http3.Listen("127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http3.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	go s.Serve(l)
+	return l.Addr().String(), nil
+}
+
+func (dunlinH3) transport(cfg *tls.Config) closableTransport {
+	return &http3.Transport{TLSClientConfig: cfg, DisableCompression: true}
+}
