@@ -23,6 +23,7 @@ type EndpointStats struct {
 	ResetsSuppressed uint64 // stateless resets not sent, because there were so many
 	SendErrors       uint64 // sends that failed as a whole
 	ICMPErrors       uint64 // that the sockets delivered
+	Takeovers        uint64 // steps so long that another goroutine had to go on reading the socket
 	// Demux counts what was decided about datagrams of no connection, by the name of the reason.
 	Demux map[string]uint64
 	// Sockets are the counters of the sockets, in order.
@@ -40,6 +41,7 @@ type counters struct {
 	resetsSuppressed atomic.Uint64
 	sendErrors       atomic.Uint64
 	icmpErrors       atomic.Uint64
+	takeovers        atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -62,6 +64,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		ResetsSuppressed: c.resetsSuppressed.Load(),
 		SendErrors:       c.sendErrors.Load(),
 		ICMPErrors:       c.icmpErrors.Load(),
+		Takeovers:        c.takeovers.Load(),
 		Demux:            make(map[string]uint64),
 	}
 	for _, r := range e.routers {

@@ -28,7 +28,6 @@ type Endpoint struct {
 	resetKey [32]byte
 	tokens   quic.TokenStore
 	log      *slog.Logger
-	inline   bool // routers run steps: see wakeTouched
 
 	routers    []*router
 	reading    sync.WaitGroup // the routers' goroutines
@@ -52,7 +51,7 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	if len(sockets) == 0 {
 		return nil, errors.New("engine: an endpoint needs a socket")
 	}
-	e := &Endpoint{workers: make(map[*worker]struct{}), inline: inlineByDefault}
+	e := &Endpoint{workers: make(map[*worker]struct{})}
 	if cfg != nil {
 		e.cfg = *cfg
 	}
@@ -314,6 +313,7 @@ func (e *Endpoint) Close() error {
 	e.stop(nil)
 	e.closing.Do(func() {
 		for _, r := range e.routers {
+			r.turn.timer.Stop()
 			if err := r.sock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				e.fail(err)
 			}

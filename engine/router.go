@@ -27,9 +27,10 @@ type router struct {
 	// Owned by run.
 	msgs    []udp.Message
 	packets []*packet // whose buffers msgs lends to the socket
-	touched []*worker // got mail by the read in progress
+	touched []*worker // got mail by the read in progress, and are still to be woken
 	reply   [quic.MinReplyBuffer]byte
 	resets  limiter
+	turn    turn
 }
 
 // frontDoor decides about datagrams of no connection, and for whom.
@@ -45,6 +46,8 @@ func newRouter(e *Endpoint, sock udp.Socket) *router {
 	for i := range r.msgs {
 		r.lend(i)
 	}
+	r.turn.watched.Store(true)
+	r.turn.timer = time.AfterFunc(turnTime, r.watch)
 	return r
 }
 
@@ -54,9 +57,9 @@ func (r *router) lend(i int) {
 	r.msgs[i].Buf = r.packets[i].store
 }
 
-// run reads until the socket is closed.
+// run reads until the socket is closed, or another goroutine has taken over.
 func (r *router) run() {
-	for {
+	for r.wakeTouched() {
 		n, err := r.sock.ReadBatch(r.msgs)
 		if err != nil {
 			r.e.routerStopped(r, err)
@@ -69,21 +72,27 @@ func (r *router) run() {
 				r.sort(i)
 			}
 		}
-		r.wakeTouched()
 	}
 }
 
-// wakeTouched lets the workers have at what they were given.
-func (r *router) wakeTouched() {
-	for i, w := range r.touched {
-		if r.e.inline && w.slow.Load() == 0 {
-			w.runHere(roundsByRouter)
-		} else {
+// wakeTouched lets the workers have at what they were given. It runs their steps itself: waking another goroutine up for it
+// would take longer than most steps. It returns false if one took so long that another goroutine is the router now.
+func (r *router) wakeTouched() bool {
+	for n := len(r.touched); n > 0; n = len(r.touched) {
+		w := r.touched[n-1]
+		r.touched[n-1] = nil
+		r.touched = r.touched[:n-1]
+		if w.slow.Load() > 0 {
 			w.wake()
+			continue
 		}
-		r.touched[i] = nil
+		t := r.turn.lend()
+		w.runHere(roundsByRouter)
+		if !r.turn.giveBack(t) {
+			return false
+		}
 	}
-	r.touched = r.touched[:0]
+	return true
 }
 
 // sort leaves the datagrams of the i-th message with their workers. Datagrams that the system coalesced come from one

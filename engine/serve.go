@@ -171,9 +171,6 @@ const (
 	handshakeSteps = 1 << 20
 )
 
-// inlineByDefault says whether routers run the steps of workers that they have mail for, rather than wake them up.
-const inlineByDefault = true
-
 // judge decides who is to run the next steps, by how long this one took.
 func (w *worker) judge(took time.Duration) {
 	switch {

@@ -121,13 +121,7 @@ func (r *reader) tryRead(fd uintptr) bool {
 			r.n = 1
 			return true
 		}
-		if r.s.closed.Load() {
-			return true
-		}
-		if !r.s.blocking {
-			return false
-		}
-		pollReadable(fd)
+		return false
 	}
 }
 
@@ -215,10 +209,4 @@ func (r *reader) parseControl(m *Message, control []byte) {
 func load[T any](b []byte) (v T) {
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), b)
 	return v
-}
-
-// pollReadable waits in the system until the socket is readable, has an error or is shut down.
-func pollReadable(fd uintptr) {
-	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	_, _ = unix.Poll(p[:], -1) // an interrupted wait is a wait that ended
 }

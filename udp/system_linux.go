@@ -18,9 +18,8 @@ type linuxSocket struct {
 	pc       *net.UDPConn
 	rc       syscall.RawConn
 	local    netip.AddrPort
-	v6       bool // AF_INET6; IPv4 addresses are mapped at the system's door
-	wildcard bool // bound to all addresses
-	blocking bool
+	v6       bool         // AF_INET6; IPv4 addresses are mapped at the system's door
+	wildcard bool         // bound to all addresses
 	caps     Capabilities // but for GSO
 	gso      atomic.Bool
 	closed   atomic.Bool
@@ -33,7 +32,7 @@ func newSystemSocket(c *net.UDPConn, cfg Config) (Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &linuxSocket{pc: c, rc: rc, local: addrPortOf(c.LocalAddr()), blocking: cfg.BlockingReads}
+	s := &linuxSocket{pc: c, rc: rc, local: addrPortOf(c.LocalAddr())}
 	s.wildcard = s.local.Addr().IsUnspecified()
 	if e := rc.Control(func(fd uintptr) { err = s.setup(int(fd), cfg) }); e != nil {
 		return nil, e
@@ -98,7 +97,5 @@ func (s *linuxSocket) Close() error {
 	if s.closed.Swap(true) {
 		return closedError("close")
 	}
-	// A reader that waits in the system rather than in the poller wakes by the shutdown; that it says ENOTCONN means nothing.
-	_ = s.rc.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RD) })
 	return s.pc.Close()
 }

@@ -24,45 +24,43 @@ func TestCapabilities(t *testing.T) {
 // A closed port tells the one who dialled it, with the datagram quoted, and does not disturb what goes elsewhere.
 func TestRefused(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		for _, blocking := range []bool{false, true} {
-			s := listen(t, address, Config{Errors: true, BlockingReads: blocking})
-			other := listen(t, address, Config{})
-			gone := listen(t, address, Config{})
-			gone.Close()
+		s := listen(t, address, Config{Errors: true})
+		other := listen(t, address, Config{})
+		gone := listen(t, address, Config{})
+		gone.Close()
 
-			const rounds = 20
-			for i := range rounds {
-				send(t, s, Datagrams{Buf: binary.BigEndian.AppendUint32(nil, uint32(i)), Remote: gone.LocalAddr()})
-				send(t, s, Datagrams{Buf: []byte("innocent"), Remote: other.LocalAddr()})
-			}
-			receive(t, other, rounds)
+		const rounds = 20
+		for i := range rounds {
+			send(t, s, Datagrams{Buf: binary.BigEndian.AppendUint32(nil, uint32(i)), Remote: gone.LocalAddr()})
+			send(t, s, Datagrams{Buf: []byte("innocent"), Remote: other.LocalAddr()})
+		}
+		receive(t, other, rounds)
 
-			// The answers come between the errors and after them.
-			send(t, other, Datagrams{Buf: []byte("hello"), Remote: s.LocalAddr()})
-			msgs := []Message{{Buf: make([]byte, 65536)}, {Buf: make([]byte, 65536)}}
-			refused, hello := 0, false
-			for refused < rounds || !hello {
-				n, err := s.ReadBatch(msgs)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, m := range msgs[:n] {
-					if m.Err == nil {
-						hello = string(m.Buf[:m.N]) == "hello"
-						continue
-					}
-					if m.Err != syscall.ECONNREFUSED || m.Remote != gone.LocalAddr() {
-						t.Errorf("%v from %v", m.Err, m.Remote)
-					}
-					if m.N != 4 {
-						t.Errorf("quoted %d bytes of 4", m.N)
-					}
-					refused++
-				}
+		// The answers come between the errors and after them.
+		send(t, other, Datagrams{Buf: []byte("hello"), Remote: s.LocalAddr()})
+		msgs := []Message{{Buf: make([]byte, 65536)}, {Buf: make([]byte, 65536)}}
+		refused, hello := 0, false
+		for refused < rounds || !hello {
+			n, err := s.ReadBatch(msgs)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if st := s.Stats(); st.ICMPErrors != rounds {
-				t.Errorf("ICMPErrors = %d, want %d", st.ICMPErrors, rounds)
+			for _, m := range msgs[:n] {
+				if m.Err == nil {
+					hello = string(m.Buf[:m.N]) == "hello"
+					continue
+				}
+				if m.Err != syscall.ECONNREFUSED || m.Remote != gone.LocalAddr() {
+					t.Errorf("%v from %v", m.Err, m.Remote)
+				}
+				if m.N != 4 {
+					t.Errorf("quoted %d bytes of 4", m.N)
+				}
+				refused++
 			}
+		}
+		if st := s.Stats(); st.ICMPErrors != rounds {
+			t.Errorf("ICMPErrors = %d, want %d", st.ICMPErrors, rounds)
 		}
 	}
 }

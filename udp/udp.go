@@ -93,9 +93,6 @@ type Config struct {
 	Timestamps bool
 	// ReusePort lets several sockets be bound to one address; the system spreads senders over them.
 	ReusePort bool
-	// BlockingReads makes ReadBatch wait in the system, on a thread of its own, rather than through Go's network
-	// poller: shorter delays for the price of a thread.
-	BlockingReads bool
 	// Portable turns off what is particular to one system.
 	Portable bool
 }

@@ -20,10 +20,6 @@ var variants = []struct {
 	open func(t testing.TB, address string, cfg Config) Socket
 }{
 	{"system", func(t testing.TB, address string, cfg Config) Socket { return listen(t, address, cfg) }},
-	{"blocking", func(t testing.TB, address string, cfg Config) Socket {
-		cfg.BlockingReads = true
-		return listen(t, address, cfg)
-	}},
 	{"portable", func(t testing.TB, address string, cfg Config) Socket {
 		cfg.Portable = true
 		return listen(t, address, cfg)
