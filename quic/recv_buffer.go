@@ -9,6 +9,10 @@ import (
 // lost, has fewer; more are the work of a peer that wants us to keep books (RFC 9000, Section 21.6).
 const maxGaps = 4096
 
+// keepStorage is how many elements the storage of a buffer's slices may have room for while they are empty: what a burst
+// took is given back, and small exchanges allocate nothing.
+const keepStorage = 128
+
 // recvBuffer puts a stream's received data in order. It lies in pooled blocks, each for blocks.LargeSize bytes of the
 // stream, at the place that its offset gives: however the peer fragments its data, no more blocks are held than the
 // distance between the first byte not read and the highest one received makes necessary.
@@ -135,7 +139,7 @@ func (b *recvBuffer) discard(n int) {
 	}
 }
 
-// free gives back all blocks and keeps the rest.
+// free gives back all blocks, when nothing in them is needed any more.
 func (b *recvBuffer) free() {
 	for i, block := range b.blocks[b.head:] {
 		if block != nil {
@@ -145,6 +149,12 @@ func (b *recvBuffer) free() {
 	}
 	b.blocks = b.blocks[:0]
 	b.head = 0
+	if cap(b.blocks) > keepStorage {
+		b.blocks = nil
+	}
+	if cap(b.later.Ranges()) > keepStorage {
+		b.later = rangeset.Set{}
+	}
 }
 
 // release gives back everything. Only the offsets remain.

@@ -112,6 +112,12 @@ func (b *sendBuffer) ack(start, end uint64) {
 	if b.head == len(b.chunks) {
 		b.chunks = b.chunks[:0]
 		b.head, b.cursor = 0, 0
+		if cap(b.chunks) > keepStorage {
+			b.chunks = nil
+		}
+		if cap(b.later.Ranges()) > keepStorage {
+			b.later = rangeset.Set{}
+		}
 	}
 }
 

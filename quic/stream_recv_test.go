@@ -538,6 +538,44 @@ func TestReceiveStorageIsGivenBackWhenRead(t *testing.T) {
 	}
 }
 
+// What a burst took besides blocks is given back as well.
+func TestStorageOfABurstIsGivenBack(t *testing.T) {
+	limits := tableLimits
+	limits.uni, limits.maxData = 1<<20, 1<<20
+	cfg := Config{StreamWindow: 1 << 20, ConnWindow: 1 << 20, MaxUniStreams: 1}
+	tt := newTableWith(t, Server, cfg, limits)
+	tt.setEstimates(tableRTT, 1<<20)
+	for i := 1<<20 - 2; i > 1<<20-2000; i -= 2 {
+		tt.stream(2, i, "x", false)
+	}
+	r := tt.get(2)
+	tt.stream(2, 0, strings.Repeat("x", 1<<20), false)
+	r.Discard(1 << 20)
+
+	s := tt.mustOpen(Uni)
+	tt.mustWrite(s, strings.Repeat("x", 1<<20), false)
+	var sent [][]sentFrame
+	for len(sent) < 800 {
+		sent = append(sent, tt.packet(1200))
+	}
+	for _, start := range []int{1, 0} {
+		for i := start; i < len(sent); i += 2 {
+			tt.ack(sent[i])
+		}
+	}
+	for tt.pending() {
+		tt.ack(tt.packet(1200))
+	}
+	for name, n := range map[string]int{
+		"received blocks": cap(r.recv.buf.blocks), "received ranges": cap(r.recv.buf.later.Ranges()),
+		"chunks": cap(s.send.buf.chunks), "acknowledged ranges": cap(s.send.buf.later.Ranges()),
+	} {
+		if n > keepStorage {
+			t.Errorf("%s: storage for %d is kept", name, n)
+		}
+	}
+}
+
 // RFC 9000, Section 21.6.
 func TestGapsAreBounded(t *testing.T) {
 	cfg := tableConfig
