@@ -12,6 +12,8 @@ const (
 	mtuProbeTries = 3
 	// mtuGrain ends the search when less than so many bytes could still be won.
 	mtuGrain = 16
+	// ethernetDatagram is what fits the commonest link with IPv6: tried second where more was hoped for.
+	ethernetDatagram = 1452
 	// mtuRaiseInterval is when a finished search starts again (PMTU_RAISE_TIMER of RFC 8899, Section 5.1.1).
 	mtuRaiseInterval = 600 * time.Second
 	// mtuSearchAfter is how many bytes a connection sends on a path before it looks for larger packets: a few small
@@ -60,6 +62,9 @@ func (m *mtuSearch) due(now monotime.Time) int {
 	if m.ceiling == m.limit {
 		return m.limit
 	}
+	if m.size < ethernetDatagram && ethernetDatagram < m.ceiling {
+		return ethernetDatagram
+	}
 	return (m.size + m.ceiling + 1) / 2
 }
 
@@ -95,7 +100,7 @@ func (m *mtuSearch) blackHole(now monotime.Time) bool {
 	if m.size == minDatagramSize {
 		return false
 	}
-	m.ceiling = m.size - 1
+	m.ceiling = m.limit
 	m.size = minDatagramSize
 	m.probe, m.tries = 0, 0
 	// The path may only have been down as a whole: the search starts again when it had time to come back.

@@ -86,6 +86,9 @@ type testPair struct {
 	rewrite func(to Side, p Path) Path
 	// delayOf, if set, gives the extra delay of a datagram.
 	delayOf func() time.Duration
+	demux   DemuxConfig
+	front   *Demux
+	retries int
 	events  [2][]Event
 	segs    int
 	sent    [2]int
@@ -189,11 +192,19 @@ func (p *testPair) deliver(side Side) {
 
 // accept makes the server's connection.
 func (p *testPair) accept(d testDatagram) {
-	demux, err := NewDemux(DemuxConfig{})
-	if err != nil {
-		p.t.Fatal(err)
+	if p.front == nil {
+		var err error
+		if p.front, err = NewDemux(p.demux); err != nil {
+			p.t.Fatal(err)
+		}
 	}
-	dec := demux.Handle(p.now, d.path, d.data, make([]byte, MinReplyBuffer), false)
+	reply := make([]byte, MinReplyBuffer)
+	dec := p.front.Handle(p.now, d.path, d.data, reply, false)
+	if dec.Kind == Reply {
+		p.retries++
+		back := testPaths[Client]
+		p.link[Client] = append(p.link[Client], testDatagram{p.now.Add(p.delay), reply[:dec.Len], 0, back, NotECT})
+	}
 	if dec.Kind != NewAttempt {
 		return
 	}

@@ -24,7 +24,7 @@ func (c *Conn) handleRetry(b []byte) {
 	p, ok := wire.ParseRetry(b)
 	// RFC 9000, Section 17.2.5.2: one Retry for a connection attempt, before anything else.
 	if !ok || c.side == Server || c.hs == nil || c.hs.heard || c.hs.retried || p.DCID != c.local.active[0].id ||
-		p.Version != c.version || len(p.Token) > minDatagramSize/2 || !protect.VerifyRetry(&p, c.hs.origDCID) {
+		p.Version != c.version || p.SCID == c.hs.initialDCID || len(p.Token) > minDatagramSize/2 || !protect.VerifyRetry(&p, c.hs.origDCID) {
 		c.stats.PacketsDropped++
 		return
 	}

@@ -1,0 +1,200 @@
+package quic
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+func TestDatagrams(t *testing.T) {
+	for side := range Side(2) {
+		p := newTestPair(t)
+		p.establish()
+		p.events = [2][]Event{}
+		c, peer := p.conn[side], p.conn[side.Peer()]
+		for i := range 10 {
+			if err := c.TrySendDatagram(bytes.Repeat([]byte{byte(i)}, i*100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.idle(time.Second)
+		p.poll(side.Peer())
+		n := 0
+		for _, e := range p.events[side.Peer()] {
+			if e.Kind == EventDatagramReceived {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d times EventDatagramReceived before anything is read", n)
+		}
+		for i := range 10 {
+			b, err := peer.TryReceiveDatagram()
+			if err != nil || !bytes.Equal(b, bytes.Repeat([]byte{byte(i)}, i*100)) {
+				t.Errorf("datagram %d: %d bytes, %v", i, len(b), err)
+			}
+		}
+		if _, err := peer.TryReceiveDatagram(); err != ErrWouldBlock {
+			t.Errorf("after the last: %v", err)
+		}
+		c.TrySendDatagram([]byte("again"))
+		p.events = [2][]Event{}
+		p.idle(time.Second)
+		p.poll(side.Peer())
+		if e := p.events[side.Peer()]; len(e) != 1 || e[0].Kind != EventDatagramReceived {
+			t.Errorf("events %v", e)
+		}
+	}
+}
+
+func TestDatagramErrors(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) { p.cfg[Server].MaxDatagramFrame = -1 })
+	p.establish()
+	if err := p.conn[Client].TrySendDatagram([]byte("x")); err != ErrDatagramUnsupported {
+		t.Errorf("to a peer that takes none: %v", err)
+	}
+	if n := p.conn[Client].MaxDatagramLen(); n != 0 {
+		t.Errorf("MaxDatagramLen %d", n)
+	}
+	if err := p.conn[Server].TrySendDatagram([]byte("x")); err != nil {
+		t.Errorf("to a peer that takes some: %v", err)
+	}
+	n := p.conn[Server].MaxDatagramLen()
+	if err := p.conn[Server].TrySendDatagram(make([]byte, n+1)); err != ErrDatagramTooLarge {
+		t.Errorf("one byte too long: %v", err)
+	}
+	if err := p.conn[Server].TrySendDatagram(make([]byte, n)); err != nil {
+		t.Errorf("as long as may be: %v", err)
+	}
+	p.idle(time.Second)
+	p.conn[Client].TryReceiveDatagram()
+	if b, err := p.conn[Client].TryReceiveDatagram(); len(b) != n || err != nil {
+		t.Errorf("%d bytes arrived, %v", len(b), err)
+	}
+
+	// RFC 9221, Section 3.
+	s := newScript(t, Server, func(p *testPair) { p.cfg[Server].MaxDatagramFrame = -1 })
+	s.send([]byte("\x31\x01x"))
+	s.wantClosed(ProtocolViolation)
+	s = newScript(t, Server, func(p *testPair) { p.cfg[Server].MaxDatagramFrame = 5 })
+	s.send([]byte("\x31\x03xyz"))
+	s.wantOpen()
+	s.send([]byte("\x31\x04wxyz"))
+	s.wantClosed(ProtocolViolation)
+}
+
+// A sender that is faster than the network waits, and hears when it can go on.
+func TestDatagramBackpressure(t *testing.T) {
+	p := newTestPair(t)
+	p.establish()
+	p.events = [2][]Event{}
+	c := p.conn[Client]
+	b := make([]byte, 1000)
+	n := 0
+	for c.TrySendDatagram(b) == nil {
+		if n++; n > 1000 {
+			t.Fatal("no bound")
+		}
+	}
+	if err := c.TrySendDatagram(b); err != ErrWouldBlock {
+		t.Fatal(err)
+	}
+	p.run("EventDatagramsWritable", func() bool {
+		for _, e := range p.events[Client] {
+			if e.Kind == EventDatagramsWritable {
+				return true
+			}
+		}
+		return false
+	})
+	if err := c.TrySendDatagram(b); err != nil {
+		t.Error(err)
+	}
+}
+
+// A receiver that does not read loses datagrams, and holds no more than its bound.
+func TestDatagramFlood(t *testing.T) {
+	s := newScript(t, Server)
+	f := append(wire.AppendDatagramHeader(nil, 1000), make([]byte, 1000)...)
+	for range 1000 {
+		s.send(f)
+		s.sent()
+	}
+	st := s.c.Stats()
+	if st.DatagramFramesReceived+st.DatagramFramesDropped != 1000 || st.DatagramFramesReceived != maxDatagramsIn/1002 {
+		t.Errorf("%d received, %d dropped", st.DatagramFramesReceived, st.DatagramFramesDropped)
+	}
+	if n := cap(s.c.datagrams.in.buf); n > 2*maxDatagramsIn {
+		t.Errorf("%d bytes held", n)
+	}
+	// Read and forgotten, they leave nothing behind.
+	for {
+		if _, err := s.c.TryReceiveDatagram(); err != nil {
+			break
+		}
+	}
+	s.now = s.now.Add(2 * time.Second)
+	s.c.HandleTimeout(s.now)
+	if n := cap(s.c.datagrams.in.buf); n > 0 {
+		t.Errorf("%d bytes held by an idle connection", n)
+	}
+}
+
+// Datagrams and streams share what there is.
+func TestDatagramsAndStreams(t *testing.T) {
+	p := newTestPair(t)
+	p.establish()
+	b := make([]byte, 1000)
+	old := p.filter
+	p.filter = func(from Side, d []byte) bool {
+		for p.conn[Client].TrySendDatagram(b) == nil {
+		}
+		return old == nil || old(from, d)
+	}
+	p.transfer(Client, 1<<20)
+	if n := p.conn[Server].Stats(); n.DatagramFramesReceived+n.DatagramFramesDropped < 100 {
+		t.Errorf("%d datagrams arrived beside the stream", n.DatagramFramesReceived)
+	}
+}
+
+func TestDatagramAllocations(t *testing.T) {
+	p := newTestPair(t)
+	p.establish()
+	c, s := p.conn[Client], p.conn[Server]
+	b := make([]byte, 1000)
+	buf := make([]byte, 64<<10)
+	pass := func(from, to *Conn) {
+		for {
+			tr, ok := from.PollTransmit(p.now, buf, 40)
+			if !ok {
+				return
+			}
+			to.Receive(p.now, Inbound{Path: testPaths[to.side], Data: buf[:tr.Len], SegmentSize: tr.SegmentSize})
+		}
+	}
+	round := func() {
+		p.now = p.now.Add(time.Millisecond)
+		c.HandleTimeout(p.now)
+		s.HandleTimeout(p.now)
+		for range 5 {
+			c.TrySendDatagram(b)
+		}
+		pass(c, s)
+		for {
+			if _, err := s.TryReceiveDatagram(); err != nil {
+				break
+			}
+		}
+		pass(s, c)
+		c.NextEvent()
+		s.NextEvent()
+	}
+	for range 500 {
+		round()
+	}
+	if n := testing.AllocsPerRun(500, round); n > 0 {
+		t.Errorf("%v allocations per round", n)
+	}
+}

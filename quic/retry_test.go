@@ -1,0 +1,167 @@
+package quic
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/protect"
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+// firstInitial returns what a client sends first, and the header of its first packet.
+func firstInitial(t *testing.T, p *testPair) ([]byte, wire.LongHeader) {
+	t.Helper()
+	p.poll(Client)
+	if len(p.link[Server]) == 0 {
+		t.Fatal("nothing sent")
+	}
+	b := p.link[Server][0].data
+	p.link[Server] = nil
+	h, ok := wire.ParseLong(b)
+	if !ok {
+		t.Fatal("no Initial packet")
+	}
+	return b, h
+}
+
+func retryPacket(h wire.LongHeader, scid ConnectionID, token string) []byte {
+	b := wire.AppendRetry(nil, 0, Version1, h.SCID, scid, []byte(token))
+	return protect.AppendRetryTag(b, Version1, h.DCID)
+}
+
+// A server that asks for a proof of the address gets it, and the handshake goes on (RFC 9000, Section 8.1.2).
+func TestRetry(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) { p.demux = DemuxConfig{Retry: RetryAlways} })
+	p.establish()
+	if !p.conn[Client].complete || p.retries != 1 {
+		t.Errorf("%d retries", p.retries)
+	}
+	p.transfer(Client, 10_000)
+}
+
+// RFC 9000, Section 17.2.5.2: which Retry packets a client obeys.
+func TestRetryObeyed(t *testing.T) {
+	id := wire.NewConnectionID([]byte("12345678"))
+	p := newTestPair(t)
+	_, h := firstInitial(t, p)
+	c := p.conn[Client]
+	receive := func(b []byte) {
+		c.Receive(p.now, Inbound{Path: testPaths[Client], Data: append([]byte(nil), b...)})
+	}
+	good := retryPacket(h, id, "token")
+
+	bad := append([]byte(nil), good...)
+	bad[len(bad)-1] ^= 1
+	other := h
+	other.SCID = id
+	for _, tt := range []struct {
+		name string
+		b    []byte
+	}{
+		{"wrong tag", bad},
+		{"empty token", retryPacket(h, id, "")},
+		{"for another client", retryPacket(other, id, "token")},
+		{"same connection ID", retryPacket(h, h.DCID, "token")},
+		{"cut short", good[:len(good)-1]},
+		{"a token that fits no packet", retryPacket(h, id, string(make([]byte, 1100)))},
+		{"a tag for another first packet", protect.AppendRetryTag(good[:len(good)-16:len(good)-16], Version1, id)},
+	} {
+		dropped := c.stats.PacketsDropped
+		receive(tt.b)
+		if c.hs.retried || c.stats.PacketsDropped != dropped+1 {
+			t.Fatalf("Retry obeyed, or not counted: %s", tt.name)
+		}
+	}
+	receive(good)
+	if !c.hs.retried {
+		t.Fatal("a good Retry was not obeyed")
+	}
+	receive(retryPacket(h, wire.NewConnectionID([]byte("another!")), "again"))
+	b, h2 := firstInitial(t, p)
+	if string(h2.Token) != "token" || h2.DCID != id || h2.SCID != h.SCID || len(b) < 1200 {
+		t.Errorf("Initial with token %q to %v", h2.Token, h2.DCID)
+	}
+	// RFC 9000, Section 17.2.5.3: packet numbers go on.
+	_, o, err := protect.NewInitial(Version1, id, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pn, _, ok := o.Unmask(b[:h2.PacketLen], h2.PNOffset, 0); !ok || pn == 0 {
+		t.Errorf("packet number %d after a Retry", pn)
+	}
+}
+
+// RFC 9000, Section 7.3: somebody between can't slip in a Retry unnoticed.
+func TestInjectedRetry(t *testing.T) {
+	p := newTestPair(t)
+	_, h := firstInitial(t, p)
+	b := retryPacket(h, wire.NewConnectionID([]byte("12345678")), "token")
+	p.conn[Client].Receive(p.now, Inbound{Path: testPaths[Client], Data: b})
+	p.run("failure", func() bool { return p.err(Client) != nil })
+	if te, ok := p.err(Client).(*TransportError); !ok || te.Code != TransportParameterError || te.Remote {
+		t.Errorf("client: %v", p.err(Client))
+	}
+}
+
+// The token of one connection spares the next one the Retry.
+func TestNewToken(t *testing.T) {
+	cache := tokenCache{}
+	for i := range 2 {
+		p := newTestPair(t, func(p *testPair) {
+			p.cfg[Client].Tokens = cache
+			p.cfg[Server].StatelessResetKey = &[32]byte{1}
+			p.demux = DemuxConfig{Retry: RetryAlways, StatelessResetKey: &[32]byte{1}}
+		})
+		p.establish()
+		p.idle(time.Second)
+		if p.retries != 1-i {
+			t.Errorf("connection %d: %d retries", i, p.retries)
+		}
+		if len(cache["server.test"]) == 0 {
+			t.Errorf("connection %d: no token kept", i)
+		}
+	}
+}
+
+type tokenCache map[string][]byte
+
+func (c tokenCache) PutToken(name string, token []byte) { c[name] = token }
+func (c tokenCache) TakeToken(name string) []byte {
+	t := c[name]
+	delete(c, name)
+	return t
+}
+
+// RFC 9000, Section 6.2: which Version Negotiation packets end an attempt.
+func TestVersionNegotiation(t *testing.T) {
+	tests := []struct {
+		name     string
+		versions []Version
+		swap     bool
+		after    bool // a packet of the server
+		ends     bool
+	}{
+		{"other versions", []Version{0x6b3343cf, 0x0a0a0a0a}, false, false, true},
+		{"our version among them", []Version{2, Version1}, false, false, false},
+		{"none", nil, false, false, false},
+		{"wrong connection IDs", []Version{2}, true, false, false},
+		{"too late", []Version{2}, false, true, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newTestPair(t)
+			_, h := firstInitial(t, p)
+			c := p.conn[Client]
+			c.hs.heard = tt.after
+			dcid, scid := h.SCID, h.DCID
+			if tt.swap {
+				dcid, scid = scid, dcid
+			}
+			b := wire.AppendVersionNegotiation(nil, 0, dcid.Bytes(), scid.Bytes(), tt.versions...)
+			c.Receive(p.now, Inbound{Path: testPaths[Client], Data: b})
+			if ended := c.Err() == ErrVersionNegotiation; ended != tt.ends {
+				t.Errorf("error %v", c.Err())
+			}
+		})
+	}
+}
