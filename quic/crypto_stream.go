@@ -133,6 +133,3 @@ func (s *cryptoOut) onLost(off uint64, n uint32) {
 	s.lost.Add(max(off, s.base), end)
 	s.lost.Sub(&s.acked)
 }
-
-// resend queues everything again that was sent and not acknowledged.
-func (s *cryptoOut) resend() { s.onLost(s.base, uint32(s.nxt-s.base)) }

@@ -67,7 +67,8 @@ func (s *Stream) Discard(n int) int {
 
 // TryWrite copies as much of p as there is room for and, with fin, if all of p fitted, ends the stream. If less than
 // len(p) bytes fitted, an EventStreamWritable follows when there is room again; if none did, it also returns
-// [ErrWouldBlock]. After the peer's STOP_SENDING it returns a *[StreamError], after the own end or Reset [ErrStreamDone].
+// [ErrWouldBlock]. After the peer's STOP_SENDING it returns a *[StreamError], after the own end or Reset
+// [ErrStreamDone].
 //
 // There is room for what the peer's flow control lets the stream send, as long as the bytes that wait to be sent for the
 // first time are no more than the congestion window, or 128 KiB if that is more, on the stream and on the whole

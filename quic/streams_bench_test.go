@@ -22,7 +22,8 @@ func newBulkTable(side Side) *bulkTable {
 	b := new(bulkTable)
 	b.init(side, &Config{StreamWindow: benchWindow, MaxStreamWindow: benchWindow, ConnWindow: benchWindow,
 		MaxConnWindow: benchWindow, MaxBidiStreams: 10_000})
-	b.setPeerLimits(streamLimits{maxData: 1 << 60, bidiRemote: 1 << 60, uni: 1 << 60, maxStreams: [2]uint64{1 << 20, 1 << 20}})
+	b.setPeerLimits(streamLimits{maxData: 1 << 60, bidiRemote: 1 << 60, uni: 1 << 60,
+		maxStreams: [2]uint64{1 << 20, 1 << 20}})
 	b.setEstimates(tableRTT, 1<<20)
 	b.w = packetWriter{buf: make([]byte, 0, 1200), limit: 1200, space: recovery.AppData, rec: &b.rec}
 	return b
@@ -33,7 +34,8 @@ func (b *bulkTable) send(offset uint64) recovery.Frame {
 	b.w.buf = b.w.buf[:0]
 	b.appendFrames(&b.w, 1)
 	b.rec.Abandon(recovery.AppData)
-	return recovery.Frame{Type: wire.FrameStream, ID: uint64(b.s.id), Offset: offset, Length: uint32(b.s.send.next - offset)}
+	return recovery.Frame{Type: wire.FrameStream, ID: uint64(b.s.id), Offset: offset,
+		Length: uint32(b.s.send.next - offset)}
 }
 
 // sender returns a function that sends one full packet of bulk data, refilling the stream as it runs dry, and

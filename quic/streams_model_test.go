@@ -25,7 +25,6 @@ func modelByte(id StreamID, offset uint64) byte {
 type modelPacket struct {
 	bytes  []byte
 	frames []sentFrame
-	fate   bool // acknowledged, or declared lost without hope
 }
 
 // modelEnd is one side: a table, its application, and the packets it has in flight.
@@ -334,7 +333,7 @@ func (e *modelEnd) settle() {
 	e.flight = slices.Delete(e.flight, i, i+1)
 }
 
-func TestModel(t *testing.T) {
+func TestStreamsModel(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, seed) })
 	}

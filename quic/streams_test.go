@@ -420,7 +420,8 @@ func TestOpenBeforeTheHandshake(t *testing.T) {
 
 // RFC 9000, Section 7.4.1: limits remembered for 0-RTT hold until the handshake tells higher ones.
 func TestLimitsRiseAfterEarlyData(t *testing.T) {
-	tt := newTableWith(t, Client, tableConfig, streamLimits{maxData: 10, bidiRemote: 4, uni: 3, maxStreams: [2]uint64{1, 1}})
+	early := streamLimits{maxData: 10, bidiRemote: 4, uni: 3, maxStreams: [2]uint64{1, 1}}
+	tt := newTableWith(t, Client, tableConfig, early)
 	bidi, uni := tt.mustOpen(Bidi), tt.mustOpen(Uni)
 	for _, s := range []*Stream{bidi, uni} {
 		s.TryWrite([]byte("0123456789"), false)
@@ -554,7 +555,8 @@ func TestStreamsOfThePeerLeaveNothingBehind(t *testing.T) {
 func (tt *tableTest) wantIdle() {
 	tt.Helper()
 	t := &tt.streamTable
-	if len(t.streams) != 0 || t.last != nil || !t.events.empty() || !t.control.empty() || !t.waiting.empty() || t.unsent != 0 {
+	if len(t.streams) != 0 || t.last != nil || !t.events.empty() || !t.control.empty() || !t.waiting.empty() ||
+		t.unsent != 0 || t.blocked != 0 {
 		tt.Errorf("something is left: %d streams, %d bytes unsent", len(t.streams), t.unsent)
 	}
 	for i := range t.sched.levels {
