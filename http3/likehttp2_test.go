@@ -1,0 +1,521 @@
+package http3_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// behaviour is something that users of net/http can observe: it must be the same over HTTP/2 and HTTP/3. What the client
+// and the handler note in the transcript is compared.
+type behaviour struct {
+	name    string
+	handler func(n *notes, w http.ResponseWriter, r *http.Request)
+	client  func(t *testing.T, n *notes, s *site)
+	want    string // must be part of the transcript, so that both can't fail alike
+}
+
+// notes is the transcript of a behaviour. Client and handler write to a section each, for they run concurrently.
+type notes struct {
+	mu              sync.Mutex
+	client, handler strings.Builder
+}
+
+func (n *notes) sawf(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintf(&n.client, format+"\n", args...)
+}
+
+func (n *notes) handledf(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintf(&n.handler, format+"\n", args...)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return "client:\n" + n.client.String() + "handler:\n" + n.handler.String()
+}
+
+func digest(b []byte) string { return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b)) }
+
+func describeHeader(h http.Header) string {
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(h)) {
+		if key == "Date" {
+			if _, err := http.ParseTime(h.Get(key)); err != nil {
+				lines = append(lines, "Date that does not parse")
+			} else {
+				lines = append(lines, "Date")
+			}
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s=%q", key, h[key]))
+	}
+	return strings.Join(lines, "; ")
+}
+
+// sawResponse notes all that a client can see of a response, and reads it.
+func (n *notes) sawResponse(res *http.Response, err error) {
+	if err != nil {
+		n.sawf("no response")
+		return
+	}
+	defer res.Body.Close()
+	n.sawf("status %q, length %d, uncompressed %v, header %s", res.Status, res.ContentLength, res.Uncompressed, describeHeader(res.Header))
+	n.sawf("announced trailers %s", describeHeader(res.Trailer))
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		n.sawf("body broke off")
+		return
+	}
+	n.sawf("body %s; trailers %s", digest(body), describeHeader(res.Trailer))
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	x := uint32(1)
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
+}
+
+// do sends a request and notes the response.
+func do(method, path string, body func() io.Reader, prepare func(*http.Request)) func(*testing.T, *notes, *site) {
+	return func(t *testing.T, n *notes, s *site) {
+		var reader io.Reader
+		if body != nil {
+			reader = body()
+		}
+		r := s.newRequest(t, method, path, reader)
+		if prepare != nil {
+			prepare(r)
+		}
+		n.sawResponse(s.client.Do(r))
+	}
+}
+
+func get(t *testing.T, n *notes, s *site) { do("GET", "/", nil, nil)(t, n, s) }
+
+// handledRequest notes all that a handler can see of a request, and reads it.
+func (n *notes) handledRequest(r *http.Request) {
+	header := r.Header.Clone()
+	header.Del("User-Agent")
+	n.handledf("%s %s host ok %v length %d encoding %v header %s", r.Method, r.RequestURI, r.Host != "", r.ContentLength, r.TransferEncoding, describeHeader(header))
+	n.handledf("URL %q announced trailers %s TLS %v", r.URL, describeHeader(r.Trailer), r.TLS != nil && r.TLS.HandshakeComplete)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		n.handledf("body broke off")
+		return
+	}
+	n.handledf("body %s; trailers %s", digest(body), describeHeader(r.Trailer))
+}
+
+// onlyReader hides all methods but Read.
+type onlyReader struct{ io.Reader }
+
+func behaviours() []behaviour {
+	var all []behaviour
+	add := func(b behaviour) { all = append(all, b) }
+	echo := func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledRequest(r)
+		w.Header().Set("X-Method", r.Method)
+		io.WriteString(w, "answer to "+r.Method)
+	}
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
+		add(behaviour{"method " + method, echo, do(method, "/path%2Fa/b?q=1&r=%20", nil, nil), "X-Method"})
+	}
+	add(behaviour{"method OPTIONS *", echo, func(t *testing.T, n *notes, s *site) {
+		r := s.newRequest(t, "OPTIONS", "/", nil)
+		r.URL.Path = "*"
+		n.sawResponse(s.client.Do(r))
+	}, "OPTIONS *"})
+	add(behaviour{"header fields", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledRequest(r)
+		w.Header()["X-Several"] = []string{"a", "b", "c, d"}
+		w.Header()["x-lower"] = []string{"as is"}
+		w.Header().Set("X-Empty", "")
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "1"})
+		http.SetCookie(w, &http.Cookie{Name: "b", Value: "2"})
+		w.Header().Set("Connection", "keep-alive")
+		w.Header().Set("Keep-Alive", "timeout=5")
+	}, do("GET", "/", nil, func(r *http.Request) {
+		r.Header["X-Several"] = []string{"a", "b", "c, d"}
+		r.Header.Set("Te", "trailers")
+		r.Header.Set("Connection", "keep-alive")
+		r.Header.Set("Authorization", "Basic secret")
+		r.AddCookie(&http.Cookie{Name: "one", Value: "1"})
+		r.AddCookie(&http.Cookie{Name: "two", Value: "2"})
+		r.Header.Set("X-Long", strings.Repeat("long ", 2000))
+		r.Header.Set("User-Agent", "")
+	}), "one=1; two=2"})
+	for _, status := range []int{200, 201, 202, 203, 204, 205, 206, 301, 304, 307, 400, 404, 418, 429, 500, 503, 599, 700} {
+		add(behaviour{fmt.Sprintf("status %d", status), func(n *notes, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+			_, err := io.WriteString(w, "body")
+			n.handledf("write: %v", err)
+		}, get, fmt.Sprint(status)})
+	}
+	sizes := []int{0, 1, 100, 511, 513, 2047, 4095, 4096, 4097, 8192, 16383, 16385, 65535, 65536, 65537, 200_000, 1<<20 + 7}
+	for _, size := range sizes {
+		body := pattern(size)
+		for _, way := range []string{"one write", "declared length", "flushed", "pieces", "reader"} {
+			add(behaviour{fmt.Sprintf("download %d %s", size, way), func(n *notes, w http.ResponseWriter, r *http.Request) {
+				var err error
+				switch way {
+				case "one write":
+					_, err = w.Write(body)
+				case "declared length":
+					w.Header().Set("Content-Length", fmt.Sprint(size))
+					_, err = w.Write(body)
+				case "flushed":
+					w.(http.Flusher).Flush()
+					w.Write(body[:size/2])
+					w.(http.Flusher).Flush()
+					_, err = w.Write(body[size/2:])
+				case "pieces":
+					w.Header().Set("Content-Type", "application/x-pieces")
+					for piece := range slices.Chunk(body, 1000) {
+						io.WriteString(w, string(piece))
+					}
+				case "reader":
+					_, err = io.Copy(w, onlyReader{bytes.NewReader(body)})
+				}
+				n.handledf("%v", err)
+			}, get, digest(body)})
+		}
+		for _, way := range []string{"from memory", "known length", "unknown length", "slow reader"} {
+			add(behaviour{fmt.Sprintf("upload %d %s", size, way), func(n *notes, w http.ResponseWriter, r *http.Request) {
+				n.handledRequest(r)
+			}, func(t *testing.T, n *notes, s *site) {
+				var reader io.Reader = bytes.NewReader(body)
+				switch way {
+				case "known length":
+					reader = onlyReader{reader}
+				case "unknown length":
+					reader = onlyReader{reader}
+				case "slow reader":
+					if size > 10_000 {
+						reader = onlyReader{io.MultiReader(onlyReader{bytes.NewReader(body[:9999])}, bytes.NewReader(body[9999:]))}
+					}
+				}
+				r := s.newRequest(t, "POST", "/", reader)
+				if way == "known length" {
+					r.ContentLength = int64(size)
+				}
+				n.sawResponse(s.client.Do(r))
+			}, digest(body)})
+		}
+	}
+	add(behaviour{"content type is guessed", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "<html><body>hello")
+	}, get, "text/html"})
+	add(behaviour{"content type is not guessed when it is nil", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Type"] = nil
+		io.WriteString(w, "<html><body>hello")
+	}, get, "200"})
+	add(behaviour{"content type is not guessed of an encoded body", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "x")
+		io.WriteString(w, "<html><body>hello")
+	}, get, "200"})
+	add(behaviour{"HEAD of a body", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n1, err := io.WriteString(w, "<html><body>hello")
+		n.handledf("%d %v", n1, err)
+	}, do("HEAD", "/", nil, nil), "length 17"})
+	add(behaviour{"HEAD of a declared length", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "123456")
+	}, do("HEAD", "/", nil, nil), "length 123456"})
+	add(behaviour{"HEAD of a large body", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n1, err := w.Write(pattern(100_000))
+		n.handledf("%d %v", n1, err)
+		w.(http.Flusher).Flush()
+	}, do("HEAD", "/", nil, nil), "100000"})
+	add(behaviour{"more than the declared length", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		_, err := io.WriteString(w, "four")
+		n.handledf("%v", err)
+		_, err = io.WriteString(w, "!")
+		n.handledf("too long: %v", errors.Is(err, http.ErrContentLength))
+	}, get, "too long: true"})
+	add(behaviour{"redirect", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/there?x=1", http.StatusFound)
+	}, get, "/there?x=1"})
+	add(behaviour{"superfluous WriteHeader", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(404)
+		w.WriteHeader(200)
+		w.Header().Set("X-Late", "1")
+	}, get, "404"})
+	add(behaviour{"interim responses", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Add("Link", "</b.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusProcessing)
+		w.Header().Del("Link")
+		io.WriteString(w, "done")
+	}, func(t *testing.T, n *notes, s *site) {
+		r := s.newRequest(t, "GET", "/", nil)
+		n.sawResponse(s.client.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+				n.sawf("interim %d %s", code, describeHeader(http.Header(header)))
+				return nil
+			},
+		}))))
+	}, "b.css"})
+	add(behaviour{"announced response trailers", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum, X-Absent")
+		w.Header().Add("Trailer", "X-Other")
+		io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "42")
+		w.Header().Set("X-Other", "43")
+	}, get, "X-Sum=[\"42\"]"})
+	add(behaviour{"unannounced response trailers", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Write(pattern(100_000))
+		w.Header().Set(http.TrailerPrefix+"X-Sum", "42")
+	}, get, "X-Sum=[\"42\"]"})
+	add(behaviour{"response trailers without a body", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		w.WriteHeader(200)
+		w.Header().Set("X-Sum", "42")
+	}, get, "X-Sum=[\"42\"]"})
+	add(behaviour{"request trailers", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledRequest(r)
+	}, do("POST", "/", func() io.Reader { return onlyReader{bytes.NewReader(pattern(70_000))} }, func(r *http.Request) {
+		r.Trailer = http.Header{"X-Sum": {"42"}, "X-None": nil}
+	}), "X-Sum=[\"42\"]"})
+	add(behaviour{"gzip is undone", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledf("%s", r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		z.Write(pattern(100_000))
+		z.Close()
+	}, get, digest(pattern(100_000))})
+	add(behaviour{"gzip that was asked for is left alone", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		z.Write(bytes.Repeat([]byte("a"), 1000))
+		z.Close()
+	}, do("GET", "/", nil, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") }), "gzip"})
+	add(behaviour{"request body is not read", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "no need")
+	}, do("POST", "/", func() io.Reader { return bytes.NewReader(pattern(3000)) }, nil), digest([]byte("no need"))})
+	add(behaviour{"handler panics", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		panic("on purpose")
+	}, get, "no response"})
+	add(behaviour{"handler aborts after the header section", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}, get, "body broke off"})
+	add(behaviour{"handler aborts in a large body", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		w.Write(pattern(300_000))
+		panic(http.ErrAbortHandler)
+	}, get, "body broke off"})
+	add(behaviour{"client cancels while the handler waits", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		n.handledf("context: %v", r.Context().Err())
+	}, func(t *testing.T, n *notes, s *site) {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		_, err := s.client.Do(s.newRequest(t, "GET", "/", nil).WithContext(ctx))
+		n.sawf("deadline: %v", errors.Is(err, context.DeadlineExceeded))
+	}, "context: context canceled"})
+	add(behaviour{"client closes the response body early", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		var err error
+		for err == nil {
+			_, err = w.Write(pattern(10_000))
+		}
+		<-r.Context().Done()
+		n.handledf("context: %v", r.Context().Err())
+	}, func(t *testing.T, n *notes, s *site) {
+		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadFull(res.Body, make([]byte, 50_000))
+		n.sawf("read: %v", err)
+		res.Body.Close()
+		_, err = res.Body.Read(make([]byte, 1))
+		n.sawf("read after close fails: %v", err != nil)
+	}, "context: context canceled"})
+	add(behaviour{"client's body breaks off", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledRequest(r)
+	}, func(t *testing.T, n *notes, s *site) {
+		broken := errors.New("broken")
+		body := io.MultiReader(bytes.NewReader(pattern(100_000)), readerFunc(func([]byte) (int, error) { return 0, broken }))
+		_, err := s.client.Do(s.newRequest(t, "POST", "/", body))
+		n.sawf("error: %v", errors.Is(err, broken))
+	}, "handler:\nPOST"})
+	for _, length := range []int64{10, 1000} {
+		add(behaviour{fmt.Sprintf("client's body of 100 bytes is declared as %d", length), func(n *notes, w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+		}, func(t *testing.T, n *notes, s *site) {
+			r := s.newRequest(t, "POST", "/", onlyReader{bytes.NewReader(pattern(100))})
+			r.ContentLength = length
+			_, err := s.client.Do(r)
+			n.sawf("refused: %v", err != nil)
+		}, "refused: true"})
+	}
+	add(behaviour{"expect continue, wanted", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		n.handledRequest(r)
+	}, func(t *testing.T, n *notes, s *site) {
+		r := s.newRequest(t, "POST", "/", bytes.NewReader(pattern(5000)))
+		r.Header.Set("Expect", "100-continue")
+		r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+			Got100Continue: func() { n.sawf("100") },
+		}))
+		n.sawResponse(s.client.Do(r))
+	}, "100\nstatus"})
+	add(behaviour{"expect continue, not wanted", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no", http.StatusForbidden)
+	}, func(t *testing.T, n *notes, s *site) {
+		r := s.newRequest(t, "POST", "/", bytes.NewReader(pattern(5000)))
+		r.Header.Set("Expect", "100-continue")
+		n.sawResponse(s.client.Do(r))
+	}, "403"})
+	add(behaviour{"read deadline", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		n.handledf("set: %v", c.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+		_, err := io.ReadAll(r.Body)
+		n.handledf("deadline: %v", errors.Is(err, os.ErrDeadlineExceeded))
+		w.WriteHeader(http.StatusRequestTimeout)
+	}, func(t *testing.T, n *notes, s *site) {
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		res, err := s.client.Do(s.newRequest(t, "POST", "/", pr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		n.sawf("%s", res.Status)
+	}, "deadline: true"})
+	add(behaviour{"write deadline", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		n.handledf("set: %v", c.SetWriteDeadline(time.Now().Add(20*time.Millisecond)))
+		var err error
+		for err == nil {
+			_, err = w.Write(pattern(100_000))
+		}
+	}, func(t *testing.T, n *notes, s *site) {
+		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(&slowWriter{}, res.Body)
+		n.sawf("broke off: %v", err != nil)
+	}, "broke off: true"})
+	add(behaviour{"full duplex", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		n.handledf("%v", c.EnableFullDuplex())
+		buf := make([]byte, 100)
+		for {
+			m, err := r.Body.Read(buf)
+			w.Write(bytes.ToUpper(buf[:m]))
+			if c.Flush() != nil || err != nil {
+				return
+			}
+		}
+	}, func(t *testing.T, n *notes, s *site) {
+		pr, pw := io.Pipe()
+		res, err := s.client.Do(s.newRequest(t, "POST", "/", pr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		for i := range 20 {
+			word := fmt.Sprintf("word %d;", i)
+			io.WriteString(pw, word)
+			answer := make([]byte, len(word))
+			if _, err := io.ReadFull(res.Body, answer); err != nil {
+				t.Fatal(err)
+			}
+			n.sawf("%s", answer)
+		}
+		pw.Close()
+		rest, err := io.ReadAll(res.Body)
+		n.sawf("rest %q %v", rest, err)
+	}, "WORD 19;"})
+	add(behaviour{"reverse order", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		// The response is complete before the request is.
+		io.WriteString(w, "early")
+		w.(http.Flusher).Flush()
+		n.handledRequest(r)
+	}, func(t *testing.T, n *notes, s *site) {
+		pr, pw := io.Pipe()
+		res, err := s.client.Do(s.newRequest(t, "POST", "/", pr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pw.Write(pattern(50_000))
+		pw.Close()
+		n.sawResponse(res, err)
+	}, digest(pattern(50_000))})
+	return all
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// slowWriter takes its time.
+type slowWriter struct{}
+
+func (*slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return len(p), nil
+}
+
+// TestLikeHTTP2 runs every behaviour over net/http's HTTP/2 and over this package, and compares.
+func TestLikeHTTP2(t *testing.T) {
+	cases := behaviours()
+	// One connection of either kind serves all cases, one at a time: what one leaves behind would show in the next.
+	current := make(chan func(w http.ResponseWriter, r *http.Request), 1)
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (<-current)(w, r) })
+	two, three := newHTTP2Site(t, h), newSite(t, h, nil)
+	for _, b := range cases {
+		t.Run(b.name, func(t *testing.T) {
+			run := func(s *site) string {
+				n := new(notes)
+				handled := make(chan struct{})
+				current <- func(w http.ResponseWriter, r *http.Request) {
+					defer close(handled)
+					b.handler(n, w, r)
+				}
+				b.client(t, n, s)
+				select {
+				case <-handled:
+				case <-time.After(10 * time.Second):
+					t.Fatalf("the handler has not returned; so far: %v", n)
+				}
+				return n.String()
+			}
+			want, got := run(two), run(three)
+			if got != want {
+				t.Errorf("over HTTP/3:\n%s\nover HTTP/2:\n%s", got, want)
+			}
+			if !strings.Contains(got, b.want) {
+				t.Errorf("%q is not part of:\n%s", b.want, got)
+			}
+		})
+	}
+}

@@ -1,0 +1,172 @@
+package http3_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/http3"
+)
+
+// TestMain fails the tests of the package if goroutines of this module outlive them.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if leaked := leakedGoroutines(5 * time.Second); leaked != "" {
+			fmt.Fprintf(os.Stderr, "goroutines outlived the tests:\n%s\n", leaked)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leakedGoroutines returns the stacks of this module's goroutines that have not ended within patience.
+func leakedGoroutines(patience time.Duration) string {
+	deadline := time.Now().Add(patience)
+	for {
+		buf := make([]byte, 4<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		var leaked []string
+		for g := range strings.SplitSeq(string(buf), "\n\n") {
+			if strings.Contains(g, "dunlin") && !strings.Contains(g, "leakedGoroutines") {
+				leaked = append(leaked, g)
+			}
+		}
+		if len(leaked) == 0 {
+			return ""
+		}
+		if time.Now().After(deadline) {
+			return strings.Join(leaked, "\n\n")
+		}
+		runtime.Gosched()
+	}
+}
+
+// testCertificate is valid for localhost, 127.0.0.1 and ::1; testRoots trusts it.
+var testCertificate, testRoots = func() (tls.Certificate, *x509.CertPool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "test"},
+		DNSNames:     []string{"localhost", "example.com"},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, _ := x509.ParseCertificate(der)
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, roots
+}()
+
+// site is a server under test and a client for it.
+type site struct {
+	url       string
+	addr      string
+	client    *http.Client
+	server    *http3.Server    // nil over HTTP/2
+	transport *http3.Transport // nil over HTTP/2
+	served    chan error
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// newSite starts a server and a client of HTTP/3. prepare, which may be nil, may change them before.
+func newSite(t testing.TB, h http.Handler, prepare func(*http3.Server, *http3.Transport)) *site {
+	t.Helper()
+	s := &site{served: make(chan error, 1)}
+	s.server = &http3.Server{
+		Handler:   h,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate}},
+		Logger:    quiet,
+	}
+	s.transport = &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	if prepare != nil {
+		prepare(s.server, s.transport)
+	}
+	l, err := http3.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	s.url = "https://" + s.addr
+	s.client = &http.Client{Transport: s.transport, CheckRedirect: noRedirect}
+	go func() { s.served <- s.server.Serve(l) }()
+	t.Cleanup(func() {
+		s.transport.Close()
+		s.server.Close()
+	})
+	return s
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// newHTTP2Site does the same with net/http's HTTP/2.
+func newHTTP2Site(t testing.TB, h http.Handler) *site {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = slog.NewLogLogger(quiet.Handler(), slog.LevelError)
+	server.StartTLS()
+	client := server.Client()
+	client.CheckRedirect = noRedirect
+	t.Cleanup(func() {
+		client.CloseIdleConnections()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return &site{url: server.URL, addr: server.Listener.Addr().String(), client: client}
+}
+
+// newRequest makes a request that ends with the test.
+func (s *site) newRequest(t testing.TB, method, path string, body io.Reader) *http.Request {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// get returns the body of a GET that must succeed.
+func (s *site) get(t testing.TB, path string) string {
+	t.Helper()
+	res, err := s.client.Do(s.newRequest(t, "GET", path, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
