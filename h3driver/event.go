@@ -19,7 +19,8 @@ const (
 	EventHeaders
 	// EventInterim: on clients, an interim response (1xx): Stream, Fields.
 	EventInterim
-	// EventReset: the peer's message on Stream will not be complete: Err says why.
+	// EventReset: the peer's message on Stream will not be complete: Err says why. If that is because what we sent was
+	// malformed, both directions have been reset.
 	EventReset
 	// EventStopSending: the peer reads no more of our message on Stream: Err says why.
 	EventStopSending

@@ -121,10 +121,21 @@ func (s *Stream) service() {
 		s.h.Reset(s.out.resetCode)
 	}
 	s.fill()
-	done := s.advance()
+	done, fault := s.advance()
+	if fault != nil {
+		s.h.Reset(h3.InternalError)
+		s.h.StopSending(h3.InternalError)
+		if s.in.err == nil {
+			s.in.end(fault)
+		}
+		s.endContext(fault)
+	}
 	s.mu.Unlock()
 	if done != nil {
 		done.Release()
+	}
+	if fault != nil {
+		s.d.tell(Event{Kind: EventReset, Stream: s, Err: fault})
 	}
 }
 

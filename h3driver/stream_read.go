@@ -87,14 +87,15 @@ func (s *Stream) fill() {
 	if in.started {
 		size = largeBuffer
 	}
-	for in.more && in.err == nil {
+	for full := false; in.more && in.err == nil && !full; {
 		direct := in.ring.len() == 0 && in.copied < len(in.dst)
 		var p []byte
 		if direct {
 			p = in.dst[in.copied:]
-		} else if p = in.ring.room(size); len(p) == 0 {
-			break
+		} else {
+			p = in.ring.room(size)
 		}
+		// Without room this tells whether the message ends here, before QUIC is done with the stream.
 		n, err := s.h.TryReadBody(p)
 		if direct {
 			in.copied += n
@@ -103,6 +104,7 @@ func (s *Stream) fill() {
 		}
 		switch {
 		case err == nil:
+			full = len(p) == 0
 		case errors.Is(err, quic.ErrWouldBlock):
 			in.more = false
 		default:

@@ -2,6 +2,7 @@ package h3driver
 
 import (
 	"errors"
+	"net"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3"
@@ -190,11 +191,11 @@ func (out *outgoing) fail(err error) (done Releaser) {
 }
 
 // advance gives to HTTP/3 what it takes of the Part: in the step, with s.mu held. It returns who wants to know that the Part
-// is done.
-func (s *Stream) advance() (done Releaser) {
+// is done, and an error if the message can't go on for a fault of its own, such as a malformed header section.
+func (s *Stream) advance() (done Releaser, fault error) {
 	out := &s.out
 	if !out.busy || out.err != nil {
-		return nil
+		return nil, nil
 	}
 	err := s.advancePart()
 	if out.part.Interim && errors.Is(err, h3.ErrSequence) {
@@ -205,11 +206,15 @@ func (s *Stream) advance() (done Releaser) {
 		done = out.part.Release
 		out.part, out.busy = Part{}, false
 		out.slot.wake()
-		return done
+		return done, nil
 	case errors.Is(err, quic.ErrWouldBlock):
-		return nil
+		return nil, nil
 	}
-	return out.fail(err)
+	var e *h3.Error
+	if errors.As(err, &e) && e.Remote || errors.Is(err, net.ErrClosed) {
+		return out.fail(err), nil // an event has told or will tell
+	}
+	return out.fail(err), err
 }
 
 func (s *Stream) advancePart() error {

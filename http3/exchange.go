@@ -38,19 +38,11 @@ func (x *exchange) serve(b *fieldBuffer, fin bool) {
 			x.w.connect = b.fields[i].Value == http.MethodConnect
 		}
 	}
-	tooLarge := sectionSize(b.fields) > server.maxHeaderBytes()
-	var r *http.Request
-	var err error
-	if !tooLarge {
-		r, err = x.newRequest(b.fields, fin)
-	}
+	r, err := x.newRequest(b.fields, fin)
 	b.free()
-	switch {
-	case tooLarge:
-		x.refuse(http.StatusRequestHeaderFieldsTooLarge)
-	case err != nil:
+	if err != nil {
 		x.refuse(http.StatusBadRequest)
-	default:
+	} else {
 		x.run(server.handler(), r)
 	}
 	x.ctx.end(context.Canceled)

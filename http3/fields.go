@@ -2,6 +2,7 @@ package http3
 
 import (
 	"net/http"
+	"net/textproto"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -88,6 +89,8 @@ func appendField(fields []h3.Field, key string, values []string) []h3.Field {
 		return fields
 	}
 	for _, v := range values {
+		// RFC 9114, Section 10.3: whitespace at the ends is no part of a value.
+		v = textproto.TrimString(v)
 		if httpguts.ValidHeaderFieldValue(v) {
 			fields = append(fields, h3.Field{Name: name, Value: v, NeverIndex: neverIndex(name, v)})
 		}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -31,6 +32,7 @@ type behaviour struct {
 
 // notes is the transcript of a behaviour. Client and handler write to a section each, for they run concurrently.
 type notes struct {
+	step            chan struct{} // for one to wait for the other
 	mu              sync.Mutex
 	client, handler strings.Builder
 }
@@ -66,7 +68,11 @@ func describeHeader(h http.Header) string {
 			}
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("%s=%q", key, h[key]))
+		line := fmt.Sprintf("%s=%q", key, h[key])
+		if len(line) > 200 {
+			line = key + " of " + digest([]byte(line))
+		}
+		lines = append(lines, line)
 	}
 	return strings.Join(lines, "; ")
 }
@@ -143,11 +149,6 @@ func behaviours() []behaviour {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"} {
 		add(behaviour{"method " + method, echo, do(method, "/path%2Fa/b?q=1&r=%20", nil, nil), "X-Method"})
 	}
-	add(behaviour{"method OPTIONS *", echo, func(t *testing.T, n *notes, s *site) {
-		r := s.newRequest(t, "OPTIONS", "/", nil)
-		r.URL.Path = "*"
-		n.sawResponse(s.client.Do(r))
-	}, "OPTIONS *"})
 	add(behaviour{"header fields", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		n.handledRequest(r)
 		w.Header()["X-Several"] = []string{"a", "b", "c, d"}
@@ -156,7 +157,6 @@ func behaviours() []behaviour {
 		http.SetCookie(w, &http.Cookie{Name: "a", Value: "1"})
 		http.SetCookie(w, &http.Cookie{Name: "b", Value: "2"})
 		w.Header().Set("Connection", "keep-alive")
-		w.Header().Set("Keep-Alive", "timeout=5")
 	}, do("GET", "/", nil, func(r *http.Request) {
 		r.Header["X-Several"] = []string{"a", "b", "c, d"}
 		r.Header.Set("Te", "trailers")
@@ -164,7 +164,7 @@ func behaviours() []behaviour {
 		r.Header.Set("Authorization", "Basic secret")
 		r.AddCookie(&http.Cookie{Name: "one", Value: "1"})
 		r.AddCookie(&http.Cookie{Name: "two", Value: "2"})
-		r.Header.Set("X-Long", strings.Repeat("long ", 2000))
+		r.Header.Set("X-Long", strings.Repeat("a long", 2000))
 		r.Header.Set("User-Agent", "")
 	}), "one=1; two=2"})
 	for _, status := range []int{200, 201, 202, 203, 204, 205, 206, 301, 304, 307, 400, 404, 418, 429, 500, 503, 599, 700} {
@@ -188,6 +188,9 @@ func behaviours() []behaviour {
 					w.Header().Set("Content-Length", fmt.Sprint(size))
 					_, err = w.Write(body)
 				case "flushed":
+					if size == 0 {
+						break // whether the end travels with the header section is a matter of timing
+					}
 					w.(http.Flusher).Flush()
 					w.Write(body[:size/2])
 					w.(http.Flusher).Flush()
@@ -219,6 +222,9 @@ func behaviours() []behaviour {
 					}
 				}
 				r := s.newRequest(t, "POST", "/", reader)
+				if size == 0 {
+					r.Body = http.NoBody
+				}
 				if way == "known length" {
 					r.ContentLength = int64(size)
 				}
@@ -249,13 +255,6 @@ func behaviours() []behaviour {
 		n.handledf("%d %v", n1, err)
 		w.(http.Flusher).Flush()
 	}, do("HEAD", "/", nil, nil), "100000"})
-	add(behaviour{"more than the declared length", func(n *notes, w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "4")
-		_, err := io.WriteString(w, "four")
-		n.handledf("%v", err)
-		_, err = io.WriteString(w, "!")
-		n.handledf("too long: %v", errors.Is(err, http.ErrContentLength))
-	}, get, "too long: true"})
 	add(behaviour{"redirect", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/there?x=1", http.StatusFound)
 	}, get, "/there?x=1"})
@@ -324,12 +323,27 @@ func behaviours() []behaviour {
 	add(behaviour{"handler aborts after the header section", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "first half")
 		w.(http.Flusher).Flush()
+		<-n.step
 		panic(http.ErrAbortHandler)
-	}, get, "body broke off"})
+	}, func(t *testing.T, n *notes, s *site) {
+		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
+		close(n.step)
+		n.sawResponse(res, err)
+	}, "body broke off"})
 	add(behaviour{"handler aborts in a large body", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		w.Write(pattern(300_000))
+		<-n.step
 		panic(http.ErrAbortHandler)
-	}, get, "body broke off"})
+	}, func(t *testing.T, n *notes, s *site) {
+		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.ReadFull(res.Body, make([]byte, 100_000))
+		n.sawf("%v", err)
+		close(n.step)
+		n.sawResponse(res, err)
+	}, "body broke off"})
 	add(behaviour{"client cancels while the handler waits", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		n.handledf("context: %v", r.Context().Err())
@@ -363,8 +377,8 @@ func behaviours() []behaviour {
 		broken := errors.New("broken")
 		body := io.MultiReader(bytes.NewReader(pattern(100_000)), readerFunc(func([]byte) (int, error) { return 0, broken }))
 		_, err := s.client.Do(s.newRequest(t, "POST", "/", body))
-		n.sawf("error: %v", errors.Is(err, broken))
-	}, "handler:\nPOST"})
+		n.sawf("gave up: %v", errors.Is(err, broken))
+	}, "gave up: true"})
 	for _, length := range []int64{10, 1000} {
 		add(behaviour{fmt.Sprintf("client's body of 100 bytes is declared as %d", length), func(n *notes, w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
@@ -372,8 +386,8 @@ func behaviours() []behaviour {
 			r := s.newRequest(t, "POST", "/", onlyReader{bytes.NewReader(pattern(100))})
 			r.ContentLength = length
 			_, err := s.client.Do(r)
-			n.sawf("refused: %v", err != nil)
-		}, "refused: true"})
+			n.sawf("gave up: %v", err != nil)
+		}, "gave up: true"})
 	}
 	add(behaviour{"expect continue, wanted", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		n.handledRequest(r)
@@ -426,7 +440,7 @@ func behaviours() []behaviour {
 	}, "broke off: true"})
 	add(behaviour{"full duplex", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
-		n.handledf("%v", c.EnableFullDuplex())
+		n.handledf("%v %v", c.EnableFullDuplex(), c.Flush())
 		buf := make([]byte, 100)
 		for {
 			m, err := r.Body.Read(buf)
@@ -489,27 +503,31 @@ func (*slowWriter) Write(p []byte) (int, error) {
 func TestLikeHTTP2(t *testing.T) {
 	cases := behaviours()
 	// One connection of either kind serves all cases, one at a time: what one leaves behind would show in the next.
-	current := make(chan func(w http.ResponseWriter, r *http.Request), 1)
-	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (<-current)(w, r) })
+	var current atomic.Pointer[http.HandlerFunc]
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*current.Load())(w, r) })
 	two, three := newHTTP2Site(t, h), newSite(t, h, nil)
 	for _, b := range cases {
 		t.Run(b.name, func(t *testing.T) {
-			run := func(s *site) string {
-				n := new(notes)
+			run := func(proto string, s *site) string {
+				n := &notes{step: make(chan struct{})}
 				handled := make(chan struct{})
-				current <- func(w http.ResponseWriter, r *http.Request) {
+				handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					defer close(handled)
 					b.handler(n, w, r)
-				}
+				})
+				current.Store(&handler)
 				b.client(t, n, s)
+				if saw := n.client.String(); strings.Contains(saw, "gave up") {
+					return saw // the server may not have noticed that there was a request
+				}
 				select {
 				case <-handled:
 				case <-time.After(10 * time.Second):
-					t.Fatalf("the handler has not returned; so far: %v", n)
+					t.Fatalf("over %s the handler has not returned; so far: %v", proto, n)
 				}
 				return n.String()
 			}
-			want, got := run(two), run(three)
+			want, got := run("HTTP/2", two), run("HTTP/3", three)
 			if got != want {
 				t.Errorf("over HTTP/3:\n%s\nover HTTP/2:\n%s", got, want)
 			}

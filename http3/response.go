@@ -282,7 +282,7 @@ func (w *response) writeChunk(c *readerChunk, n int) error {
 		c.Release()
 		return err
 	}
-	if w.head || n < chunkSize {
+	if w.head || n <= chunkSize {
 		_, err := w.write(c.array[:n])
 		c.Release()
 		return err

@@ -44,7 +44,7 @@ type Server struct {
 	// QUIC's own idle timeout applies.
 	IdleTimeout time.Duration
 	// MaxHeaderBytes bounds the header section of a request as RFC 9114, Section 4.2.2 measures it; larger ones are
-	// answered with status 431, or reset if they are larger by far. Default 64 KiB.
+	// answered with status 431. Default 64 KiB.
 	MaxHeaderBytes int
 
 	// BaseContext returns the context that all requests on l derive from. Default context.Background.
@@ -66,13 +66,6 @@ var ServerContextKey = &contextKey{"http3-server"}
 type contextKey struct{ name string }
 
 func (k *contextKey) String() string { return "http3 context value " + k.name }
-
-const (
-	defaultMaxHeaderBytes = 64 << 10
-	// headerSlack is by how much a header section may exceed the limit to be answered with status 431 rather than
-	// a reset.
-	headerSlack = 16 << 10
-)
 
 // ListenAndServe listens on s.Addr and serves until Shutdown or Close; the error is never nil.
 func (s *Server) ListenAndServe() error {
@@ -228,11 +221,4 @@ func (s *Server) logger() *slog.Logger {
 		return s.Logger
 	}
 	return slog.Default()
-}
-
-func (s *Server) maxHeaderBytes() int {
-	if s.MaxHeaderBytes > 0 {
-		return s.MaxHeaderBytes
-	}
-	return defaultMaxHeaderBytes
 }

@@ -49,7 +49,7 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 		c.ctx = s.ConnContext(c.ctx, c)
 	}
 	driver, controller := h3driver.NewServer(&h3driver.Config{
-		H3:            &h3.Config{MaxFieldSectionSize: s.maxHeaderBytes() + headerSlack},
+		H3:            &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes},
 		OnEvent:       c.onEvent,
 		HeaderTimeout: s.ReadHeaderTimeout,
 		IdleTimeout:   s.IdleTimeout,
