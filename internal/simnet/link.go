@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"bytes"
+	"container/heap"
 	"encoding/binary"
 	"net/netip"
 	"time"
@@ -136,10 +137,41 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	}
 }
 
+// arrival is one datagram, or a train of them of one size, that reaches a host.
+type arrival struct {
+	from, to netip.AddrPort
+	ecn      quic.ECN
+	data     []byte
+	segment  int // size of every datagram in data but the last
+}
+
+// maxTrain is how many bytes the kernel coalesces.
+const maxTrain = 65507
+
 func (w *World) deliver(from, to netip.AddrPort, ecn quic.ECN, data []byte, at time.Time) {
-	w.at(at, func() {
-		if h := w.hosts[to]; h != nil {
-			h.receive(quic.Inbound{Path: quic.Path{Local: to, Remote: from}, ECN: ecn, Received: w.now, Data: data})
+	w.schedule(&event{at: at, arrival: &arrival{from, to, ecn, data, len(data)}})
+}
+
+// arrive hands a datagram, with those that arrive behind it at the same instant, to its host.
+func (w *World) arrive(a *arrival) {
+	for w.Coalesce && w.queue.Len() > 0 && w.queue[0].at.Equal(w.now) && a.join(w.queue[0].arrival) {
+		heap.Pop(&w.queue)
+	}
+	if h := w.hosts[a.to]; h != nil {
+		in := quic.Inbound{Path: quic.Path{Local: a.to, Remote: a.from}, ECN: a.ecn, Received: w.now, Data: a.data}
+		if a.segment < len(a.data) {
+			in.SegmentSize = a.segment
 		}
-	})
+		h.receive(in)
+	}
+}
+
+// join appends the datagram b to the train, and reports whether it could.
+func (a *arrival) join(b *arrival) bool {
+	if b == nil || b.from != a.from || b.to != a.to || b.ecn != a.ecn || len(a.data)%a.segment != 0 ||
+		len(b.data) > a.segment || len(b.data) == 0 || len(a.data)+len(b.data) > maxTrain {
+		return false
+	}
+	a.data = append(a.data, b.data...)
+	return true
 }

@@ -1,7 +1,9 @@
 package simnet
 
 import (
+	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
@@ -50,7 +52,7 @@ func (p *Peer) Pump() {
 	}
 	p.inPump = true
 	defer func() { p.inPump = false }()
-	buf := make([]byte, sendBuffer)
+	buf := p.World.sendBuf
 	for {
 		for {
 			t, ok := p.Conn.PollTransmit(p.World.now, buf, maxSegments)
@@ -132,9 +134,20 @@ func (p *Peer) receive(in quic.Inbound) {
 		return
 	}
 	p.received += uint64(len(in.Data))
-	p.validated = p.validated || hasHandshakePacket(in.Data)
+	for datagram := range segments(in) {
+		p.validated = p.validated || hasHandshakePacket(datagram)
+	}
 	p.Conn.Receive(p.World.now, in)
 	p.Pump()
+}
+
+// segments yields the datagrams of a train.
+func segments(in quic.Inbound) iter.Seq[[]byte] {
+	size := in.SegmentSize
+	if size == 0 {
+		size = max(len(in.Data), 1)
+	}
+	return slices.Chunk(in.Data, size)
 }
 
 // hasHandshakePacket reports whether a Handshake packet is in the datagram: a client has keys for it if it is where it says
@@ -229,33 +242,58 @@ func (s *Server) Peers() []*Peer { return s.peers }
 func (s *Server) Routes() int { return len(s.routes) }
 
 func (s *Server) receive(in quic.Inbound) {
-	dcid, ok := s.Demux.DCID(in.Data)
-	if !ok {
-		s.Refused["not QUIC"]++
+	// A train may hold packets of several connections, of which some are yet to be made by others in it.
+	for datagram := range segments(in) {
+		dcid, ok := s.Demux.DCID(datagram)
+		if !ok {
+			s.Refused["not QUIC"]++
+			continue
+		}
+		if p := s.routes[dcid]; p != nil && s.allFor(dcid, in) {
+			p.receive(in)
+			return
+		}
+		one := in
+		one.Data, one.SegmentSize = datagram, 0
+		if p := s.routes[dcid]; p != nil {
+			p.receive(one)
+		} else {
+			s.admit(one)
+		}
+	}
+}
+
+// allFor reports whether all datagrams of a train have one destination.
+func (s *Server) allFor(dcid quic.ConnectionID, in quic.Inbound) bool {
+	for datagram := range segments(in) {
+		if other, ok := s.Demux.DCID(datagram); !ok || other != dcid {
+			return false
+		}
+	}
+	return true
+}
+
+// admit lets the Demux decide about a datagram that no connection is for.
+func (s *Server) admit(in quic.Inbound) {
+	var reply [1500]byte
+	d := s.Demux.Handle(s.World.now, in.Path, in.Data, reply[:], s.UnderLoad)
+	switch d.Kind {
+	case quic.Reply:
+		s.World.send(s.Addr, in.Path.Remote, quic.NotECT, reply[:d.Len])
+		return
+	case quic.Drop:
+		s.Refused[d.Reason.String()]++
 		return
 	}
-	p := s.routes[dcid]
-	if p == nil {
-		var reply [1500]byte
-		d := s.Demux.Handle(s.World.now, in.Path, in.Data, reply[:], s.UnderLoad)
-		switch d.Kind {
-		case quic.Reply:
-			s.World.send(s.Addr, in.Path.Remote, quic.NotECT, reply[:d.Len])
-			return
-		case quic.Drop:
-			s.Refused[d.Reason.String()]++
-			return
-		}
-		conn, err := quic.NewServer(s.World.now, s.cfg, d.Accept)
-		if err != nil {
-			s.World.fail("NewServer: %v", err)
-			return
-		}
-		p = &Peer{World: s.World, Conn: conn, App: s.newApp(), side: quic.Server, validated: d.Accept.Validated}
-		p.onCID = func(e quic.EndpointEvent) { s.route(p, e) }
-		s.peers = append(s.peers, p)
-		p.App.Start(p)
+	conn, err := quic.NewServer(s.World.now, s.cfg, d.Accept)
+	if err != nil {
+		s.World.fail("NewServer: %v", err)
+		return
 	}
+	p := &Peer{World: s.World, Conn: conn, App: s.newApp(), side: quic.Server, validated: d.Accept.Validated}
+	p.onCID = func(e quic.EndpointEvent) { s.route(p, e) }
+	s.peers = append(s.peers, p)
+	p.App.Start(p)
 	p.receive(in)
 }
 

@@ -48,6 +48,34 @@ func randomLink(rng *rand.Rand) Link {
 	return l
 }
 
+// mishap returns one of several things that may happen to a connection at any time, or that either side may do.
+func (p *pair) mishap(what int) func() {
+	return func() {
+		ends := []*Peer{&p.client.Peer}
+		if s := p.server.Peers(); len(s) > 0 {
+			ends = append(ends, s[0])
+		}
+		end := ends[p.Rand().IntN(len(ends))]
+		switch {
+		case end.Closed:
+			return
+		case what == 0:
+			end.Conn.InitiateKeyUpdate()
+		case what == 1:
+			end.Conn.RotateConnectionIDs()
+		case what == 2:
+			end.Conn.Ping()
+		case what == 3 && p.client.Conn.Confirmed():
+			p.client.Rebind()
+		case what >= 4:
+			up, down := p.linkState(p.client.Addr, p.server.Addr), p.linkState(p.server.Addr, p.client.Addr)
+			up.Down, down.Down = true, true
+			p.After(between(p.Rand(), 2*time.Second), func() { up.Down, down.Down = false, false })
+		}
+		end.Pump()
+	}
+}
+
 func randomStreams(rng *rand.Rand, n int) (streams []TransferStream) {
 	// A run in a hundred moves much more.
 	size := 20000
@@ -70,10 +98,15 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 	w := virtually(t, seed)
 	rng := w.Rand()
 	up, down := randomLink(rng), randomLink(rng)
+	w.Coalesce = rng.IntN(2) == 0
 	asked := &Transfer{Open: randomStreams(rng, 1+rng.IntN(6)), CloseWhenDone: true}
 	p := newPair(t, w, asked, func(o *options) {
 		o.answers.Open = randomStreams(rng, rng.IntN(4))
 		asked.ExpectFromPeer = len(o.answers.Open)
+		for _, a := range []*Transfer{asked, &o.answers} {
+			a.ReadDelay = maybe(rng, 0.1, func() time.Duration { return between(rng, 100*time.Millisecond) })
+			a.Datagrams = maybe(rng, 0.2, func() int { return rng.IntN(50) })
+		}
 		for _, c := range []*quic.Config{o.client, o.server} {
 			c.CongestionControl = quic.CongestionControl(rng.IntN(2))
 			c.NoPacing = rng.IntN(5) == 0
@@ -86,7 +119,12 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 			o.demux.Retry = quic.RetryAlways
 		}
 		o.up, o.down = up, down
+		// A client that only receives has nothing to tell a new address with.
+		o.client.KeepAlive = 10 * time.Second
 	})
+	for range maybe(rng, 0.5, func() int { return rng.IntN(5) }) {
+		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(6)))
+	}
 	if err := p.Run(forever); err != nil {
 		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)
 	}

@@ -21,18 +21,26 @@ type Transfer struct {
 	CloseWhenDone  bool
 	ExpectFromPeer int
 
+	// ReadDelay lets the application read one buffer at a time, that long after it could.
+	ReadDelay time.Duration
+	// Datagrams is how many unreliable datagrams to send once the connection is established.
+	Datagrams int
+
 	// Received counts the bytes that came, FromPeer the peer's streams that came whole, Done says that everything
 	// expected has happened.
 	Received uint64
 	FromPeer int
 	Done     bool
 	DoneAt   time.Time
-	// Resets counts streams that ended early, on purpose.
-	Resets int
+	// Resets counts streams that ended early, on purpose, DatagramsReceived the peer's datagrams that came.
+	Resets, DatagramsReceived int
 
 	opened   []*transferState // by index of Open; nil before it is
 	finished int
 	buf      []byte
+
+	datagramsSent int
+	datagramsHad  map[uint64]bool
 }
 
 // TransferStream is one stream to open.
@@ -63,6 +71,7 @@ type transferState struct {
 	recvDone        bool
 	sendDone        bool
 	counted         bool // in FromPeer
+	reading         bool // an event was told, and reading goes on with a delay
 	closed          bool
 }
 
@@ -83,12 +92,21 @@ func (t *Transfer) Start(*Peer) {
 // Event implements App.
 func (t *Transfer) Event(p *Peer, e quic.Event) {
 	switch e.Kind {
-	case quic.EventEstablished, quic.EventStreamsAvailable:
+	case quic.EventEstablished:
 		t.open(p)
+		t.sendDatagram(p)
+	case quic.EventStreamsAvailable:
+		t.open(p)
+	case quic.EventDatagramReceived:
+		t.readDatagrams(p)
 	case quic.EventStreamOpened:
 		e.Stream.Value = &transferState{}
 	case quic.EventStreamReadable:
-		t.read(p, e.Stream)
+		if t.ReadDelay > 0 {
+			t.readLater(p, e.Stream)
+		} else {
+			t.read(p, e.Stream)
+		}
 	case quic.EventStreamWritable:
 		t.write(p, e.Stream)
 	case quic.EventStreamClosed:
@@ -212,6 +230,77 @@ func (t *Transfer) read(p *Peer, s *quic.Stream) {
 			t.ended(p, s, st, err)
 			return
 		}
+		if t.ReadDelay > 0 && !st.recvDone && !st.closed {
+			t.readLater(p, s)
+			return
+		}
+	}
+}
+
+// readLater reads one buffer after ReadDelay.
+func (t *Transfer) readLater(p *Peer, s *quic.Stream) {
+	st := s.Value.(*transferState)
+	if st.reading {
+		return
+	}
+	st.reading = true
+	p.World.After(t.ReadDelay, func() {
+		st.reading = false
+		if !p.Closed {
+			t.read(p, s)
+			t.check(p)
+			p.Pump()
+		}
+	})
+}
+
+// sendDatagram sends the next datagram, and those after it at some distance.
+func (t *Transfer) sendDatagram(p *Peer) {
+	if t.datagramsSent >= t.Datagrams || p.Closed {
+		return
+	}
+	b := make([]byte, 8+t.datagramsSent%1000)
+	binary.BigEndian.PutUint64(b, uint64(t.datagramsSent))
+	fill(b[8:], datagramID, p.side, header, 0, 0)
+	if err := p.Conn.TrySendDatagram(b); err != nil && !errors.Is(err, quic.ErrWouldBlock) {
+		p.World.fail("%v: TrySendDatagram: %v", p.side, err)
+	}
+	t.datagramsSent++
+	p.World.After(time.Millisecond, func() {
+		t.sendDatagram(p)
+		p.Pump()
+	})
+}
+
+// datagramID stands for a stream's ID in the pattern of datagrams.
+const datagramID = 1 << 40
+
+// readDatagrams checks the peer's datagrams: whole, and each at most once.
+func (t *Transfer) readDatagrams(p *Peer) {
+	for {
+		b, err := p.Conn.TryReceiveDatagram()
+		if err != nil {
+			return
+		}
+		if len(b) < 8 {
+			p.World.fail("%v: datagram of %d bytes", p.side, len(b))
+			return
+		}
+		n := binary.BigEndian.Uint64(b)
+		for i, c := range b[8:] {
+			if c != pattern(datagramID, p.side.Peer(), header+uint64(i)) {
+				p.World.fail("%v: datagram %d has a wrong byte at %d", p.side, n, i)
+				return
+			}
+		}
+		if t.datagramsHad == nil {
+			t.datagramsHad = map[uint64]bool{}
+		}
+		if t.datagramsHad[n] || len(b) != 8+int(n%1000) {
+			p.World.fail("%v: datagram %d of %d bytes, seen before: %v", p.side, n, len(b), t.datagramsHad[n])
+		}
+		t.datagramsHad[n] = true
+		t.DatagramsReceived++
 	}
 }
 
@@ -235,6 +324,10 @@ func (t *Transfer) ended(p *Peer, s *quic.Stream, st *transferState, err error) 
 // closed notes that a stream is over: everything was received, and what was sent is acknowledged.
 func (t *Transfer) closed(p *Peer, s *quic.Stream) {
 	st := s.Value.(*transferState)
+	if !st.recvDone {
+		// A reset ends the stream whether or not the application has looked.
+		t.read(p, s)
+	}
 	switch {
 	case st.closed:
 		p.World.fail("%v: stream %d closed twice", p.side, s.ID())

