@@ -221,7 +221,9 @@ func (c *Conn) Flush(now time.Time) {
 		return
 	}
 	if c.err == nil {
-		c.flush(&c.control)
+		if c.control.qs == nil || len(c.control.buf) > 0 {
+			c.flush(&c.control)
+		}
 		c.flushQPACK(&c.encoder, c.enc)
 		c.flushQPACK(&c.decoder, c.dec)
 		c.sendGreaseStream()

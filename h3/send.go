@@ -283,7 +283,11 @@ func (s *Stream) resumeSend() Event {
 		s.wantWrite = false
 		return Event{Kind: EventWritable, Stream: s}
 	}
-	if err != nil && s.sendErr != nil && s.told && !s.stopTold {
+	switch {
+	case err == nil || s.sendErr == nil || s.stopTold:
+	case !s.told:
+		s.reject() // nobody wants the response to a request that has not arrived yet
+	default:
 		s.stopTold = true
 		return Event{Kind: EventStopSending, Stream: s, Err: s.sendErr}
 	}
