@@ -49,7 +49,8 @@ func (p *pair) exchange(handle func(side quic.Side, ev Event)) {
 }
 
 var browserFields = fields("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
-	"accept", "image/avif,image/webp,*/*;q=0.8", "accept-encoding", "gzip, deflate, br, zstd", "accept-language", "en-GB,en;q=0.9",
+	"accept", "image/avif,image/webp,*/*;q=0.8", "accept-encoding", "gzip, deflate, br, zstd", "accept-language",
+	"en-GB,en;q=0.9",
 	"sec-fetch-mode", "no-cors", "priority", "i")
 
 // smallRequests returns a function that makes one small request and answers it, all the way through both sides.

@@ -15,8 +15,8 @@ import (
 // NextProto is the ALPN protocol name of HTTP/3.
 const NextProto = "h3"
 
-// Conn is HTTP/3 over one QUIC connection, on the client's or on the server's side. It and its streams belong to one owner
-// at a time; no method blocks. See the package comment for the order of calls.
+// Conn is HTTP/3 over one QUIC connection, on the client's or on the server's side. It and its streams belong to one
+// owner at a time; no method blocks. See the package comment for the order of calls.
 type Conn struct {
 	q       *quic.Conn
 	cfg     Config
@@ -48,6 +48,7 @@ type Conn struct {
 	nextRequest    uint64 // servers: above the stream IDs of all requests told
 	maxPushID      int64  // servers: what the client allowed, -1 before
 	updates        []priorityUpdate
+	prioritized    bool // servers: the client uses priorities (RFC 9218)
 
 	streamsAvailable bool // to be told
 	closed           bool // to be told, with closeErr
@@ -65,8 +66,8 @@ const MaxRequestID = 1<<62 - 4
 // maxPending bounds the bytes of the QPACK streams that wait for a peer that gives no flow-control credit.
 const maxPending = 64 << 10
 
-// NewConn starts HTTP/3 on q, which may still be in its handshake and of which no event has been taken. A nil cfg is the
-// zero Config.
+// NewConn starts HTTP/3 on q, which may still be in its handshake and of which no event has been taken. A nil cfg is
+// the zero Config.
 func NewConn(q *quic.Conn, cfg *Config) *Conn {
 	c := &Conn{
 		q: q, cfg: cfg.withDefaults(), server: q.Side() == quic.Server,
@@ -194,8 +195,9 @@ func (c *Conn) push(s *Stream) {
 	}
 	s.queued = true
 	if c.readyHead > 0 && len(c.ready) == cap(c.ready) {
-		c.ready = c.ready[:copy(c.ready, c.ready[c.readyHead:])]
-		c.readyHead = 0
+		n := copy(c.ready, c.ready[c.readyHead:])
+		clear(c.ready[n:])
+		c.ready, c.readyHead = c.ready[:n], 0
 	}
 	c.ready = append(c.ready, s)
 }
@@ -251,8 +253,8 @@ func (c *Conn) failQPACK(err error) {
 	c.fail(InternalError, err.Error())
 }
 
-// OpenRequest opens a stream for a request. Clients only. Errors: quic.ErrStreamLimit, after which EventStreamsAvailable says when
-// to try again; ErrGoingAway; ErrServer; or why the connection ended.
+// OpenRequest opens a stream for a request. Clients only. Errors: quic.ErrStreamLimit, after which
+// EventStreamsAvailable says when to try again; ErrGoingAway; ErrServer; or why the connection ended.
 func (c *Conn) OpenRequest() (*Stream, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
@@ -285,6 +287,6 @@ func (c *Conn) Err() error {
 	return c.closeErr
 }
 
-// Close ends the connection with an HTTP/3 code; NoError is right when nothing is wrong. It takes effect with Flush, and
-// EventClosed follows.
+// Close ends the connection with an HTTP/3 code; NoError is right when nothing is wrong. It takes effect with Flush,
+// and EventClosed follows.
 func (c *Conn) Close(code ErrCode, reason string) { c.fail(code, reason) }

@@ -22,7 +22,8 @@ func TestFirstBytes(t *testing.T) {
 		{&Config{NoGrease: true}, [][]byte{
 			cat([]byte{0}, settingsFrame(6, 64<<10, 1, 4096, 7, 16)), {2}, {3},
 		}},
-		{&Config{NoGrease: true, MaxFieldSectionSize: 1000, QPACKTableCapacity: -1, Settings: []Setting{{0x33, 1}, {8, 1}}}, [][]byte{
+		{&Config{NoGrease: true, MaxFieldSectionSize: 1000, QPACKTableCapacity: -1,
+			Settings: []Setting{{0x33, 1}, {8, 1}}}, [][]byte{
 			cat([]byte{0}, settingsFrame(6, 1000, 0x33, 1, 8, 1)), {2}, {3},
 		}},
 		{&Config{Rand: bytes.NewReader(make([]byte, 8))}, nil}, // grease, see below
@@ -207,7 +208,8 @@ func TestMisuse(t *testing.T) {
 		}
 	}
 	for _, err := range []error{
-		p.response(t).SendHeaders(interim, false), p.response(t).SendInterim(okResponse), p.response(t).SendHeaders(getRequest, false),
+		p.response(t).SendHeaders(interim, false), p.response(t).SendInterim(okResponse),
+		p.response(t).SendHeaders(getRequest, false),
 	} {
 		if e, ok := err.(*Error); !ok || e.Code != MessageError || e.Remote {
 			t.Errorf("malformed: %v", err)
@@ -240,10 +242,12 @@ func TestCancel(t *testing.T) {
 		t.Errorf("reading after StopSending: %v", err)
 	}
 	p.run()
-	if got := p.kinds(quic.Client, c); !slices.Equal(got, []EventKind{EventHeaders, EventStopSending, EventStreamClosed}) {
+	if got := p.kinds(quic.Client, c); !slices.Equal(got, []EventKind{EventHeaders, EventStopSending,
+		EventStreamClosed}) {
 		t.Fatalf("events %v", got)
 	}
-	stop := p.events[quic.Client][slices.IndexFunc(p.events[quic.Client], func(ev Event) bool { return ev.Kind == EventStopSending })]
+	stop := p.events[quic.Client][slices.IndexFunc(p.events[quic.Client],
+		func(ev Event) bool { return ev.Kind == EventStopSending })]
 	want := Error{Remote: true, OnStream: true, Code: NoError}
 	if *stop.Err.(*Error) != want {
 		t.Errorf("told %v", stop.Err)
@@ -264,7 +268,8 @@ func TestCancel(t *testing.T) {
 	c.Reset(RequestCancelled)
 	c.StopSending(RequestCancelled)
 	p.run()
-	if got := p.kinds(quic.Server, s); !slices.Equal(got, []EventKind{EventReset, EventStopSending, EventStreamClosed}) {
+	if got := p.kinds(quic.Server, s); !slices.Equal(got, []EventKind{EventReset, EventStopSending,
+		EventStreamClosed}) {
 		t.Errorf("events %v", got)
 	}
 }
@@ -276,7 +281,8 @@ func TestPriorities(t *testing.T) {
 	}
 	control := p.uni(quic.Client, cat(emptySettings, update(0, "u=5"), update(0, "u=6, i"), update(4, "u=1")), open)
 	p.run()
-	if got := p.take(quic.Server, EventPriorityUpdate); len(got) != 3 || got[1].Stream != nil || got[1].Priority != (Priority{6, true}) {
+	if got := p.take(quic.Server, EventPriorityUpdate); len(got) != 3 || got[1].Stream != nil ||
+		got[1].Priority != (Priority{6, true}) {
 		t.Fatalf("updates before the request: %+v", got)
 	}
 	p.open(quic.Client, quic.Bidi, headersFrame(with(getRequest, "priority", "u=2")...), false)
@@ -287,7 +293,8 @@ func TestPriorities(t *testing.T) {
 	}
 	p.write(control, update(0, "u=0"), false)
 	p.run()
-	if ev := p.one(quic.Server, EventPriorityUpdate); ev.Stream != s || s.Priority() != (Priority{0, false}) || ev.ID != 0 {
+	if ev := p.one(quic.Server, EventPriorityUpdate); ev.Stream != s || s.Priority() != (Priority{0, false}) ||
+		ev.ID != 0 {
 		t.Errorf("%+v, %+v", ev, s.Priority())
 	}
 	for range 2 * maxPriorityUpdates {
@@ -302,11 +309,50 @@ func TestPriorities(t *testing.T) {
 	}
 }
 
+// Without any sign of priorities, responses take turns; once there is one, a request that names none has the default.
+func TestResponsesTakeTurns(t *testing.T) {
+	for _, signal := range []bool{false, true} {
+		p := newPair(t, pairOptions{raw: [2]bool{quic.Client: true}})
+		if signal {
+			p.uni(quic.Client, cat(emptySettings, frame(framePriorityUpdateRequest, 0, 'u', '=', '3')), open)
+			p.run()
+		}
+		var streams [2]*quic.Stream
+		for i := range streams {
+			streams[i] = p.open(quic.Client, quic.Bidi, headersFrame(getRequest...), true)
+		}
+		p.run()
+		for _, ev := range p.take(quic.Server, EventHeaders) {
+			if err := ev.Stream.SendHeaders(okResponse, false); err != nil {
+				t.Fatal(err)
+			}
+			ev.Stream.TryWriteBody(make([]byte, 60_000), true)
+		}
+		// What the first datagrams carry of both.
+		p.pump(quic.Server)
+		for _, d := range p.link[quic.Client] {
+			p.q[quic.Client].Receive(p.now, d.in)
+		}
+		p.link[quic.Client] = nil
+		var got [2]int
+		for i, s := range streams {
+			b, _ := readStream(s)
+			got[i] = len(b)
+		}
+		if got[0] < 1000 || (got[1] < 1000) != signal {
+			t.Errorf("with priorities: %t; %v bytes arrived first", signal, got)
+		}
+	}
+}
+
 func TestParsePriority(t *testing.T) {
 	for s, want := range map[string]Priority{
-		"": {3, false}, "u=0": {0, false}, "u=7,i": {7, true}, " u=1 , i=?1 ": {1, true}, "i=?0": {3, false}, "u=8": {3, false},
-		"u=-1": {3, false}, "u=22": {3, false}, "u": {3, false}, "u=a, i=yes": {3, false}, "i;a=b,u=2;c": {2, true}, "u=1,u=4": {4, false},
-		`x="a,u=1", u=2`: {2, false}, `x="\",i", u=2`: {2, false}, "x=(1, i), u=5": {5, false}, ",,": {3, false}, "U=1": {3, false}, `"`: {3, false},
+		"": {3, false}, "u=0": {0, false}, "u=7,i": {7, true}, " u=1 , i=?1 ": {1, true}, "i=?0": {3, false},
+		"u=8":  {3, false},
+		"u=-1": {3, false}, "u=22": {3, false}, "u": {3, false}, "u=a, i=yes": {3, false}, "i;a=b,u=2;c": {2, true},
+		"u=1,u=4":        {4, false},
+		`x="a,u=1", u=2`: {2, false}, `x="\",i", u=2`: {2, false}, "x=(1, i), u=5": {5, false}, ",,": {3, false},
+		"U=1": {3, false}, `"`: {3, false},
 	} {
 		if got := ParsePriority(s); got != want {
 			t.Errorf("%q: got %+v, want %+v", s, got, want)
@@ -371,7 +417,8 @@ func TestBlockedSections(t *testing.T) {
 	}{{"unblocked", 0}, {"reset", 0}, {"too many", QPACKDecompressionFailed}} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPair(t, pairOptions{
-				raw: [2]bool{quic.Client: true}, cfg: [2]*Config{quic.Server: {QPACKBlockedStreams: 1, QPACKTableCapacity: 220, NoGrease: true}},
+				raw: [2]bool{quic.Client: true},
+				cfg: [2]*Config{quic.Server: {QPACKBlockedStreams: 1, QPACKTableCapacity: 220, NoGrease: true}},
 			})
 			var decoder *quic.Stream
 			for _, ev := range p.raw[quic.Client] {
@@ -382,7 +429,8 @@ func TestBlockedSections(t *testing.T) {
 			encoder := p.uni(quic.Client, []byte{2}, open)
 			// RFC 9204, Appendix B.2, with what a request needs besides.
 			section := []byte{0x03, 0x81, 0x10, 0x11, 0xd1, 0xd7}
-			s := p.open(quic.Client, quic.Bidi, cat(frame(frameHeaders, section...), dataFrame("body")), tt.want == 0 && tt.name != "reset")
+			s := p.open(quic.Client, quic.Bidi, cat(frame(frameHeaders, section...), dataFrame("body")),
+				tt.want == 0 && tt.name != "reset")
 			if tt.want != 0 {
 				p.open(quic.Client, quic.Bidi, frame(frameHeaders, section...), false)
 			}
@@ -435,7 +483,8 @@ func TestDynamicTable(t *testing.T) {
 		if !reflect.DeepEqual(ev.Fields, request) {
 			t.Fatalf("request %d: %v", i, ev.Fields)
 		}
-		if err := ev.Stream.SendHeaders(with(okResponse, "server", "another long name", "x-custom", "yet another"), true); err != nil {
+		if err := ev.Stream.SendHeaders(with(okResponse, "server", "another long name", "x-custom", "yet another"),
+			true); err != nil {
 			t.Fatal(err)
 		}
 		p.run()
@@ -551,7 +600,10 @@ func TestSectionsWithoutRoom(t *testing.T) {
 
 // A body that nobody reads stays in QUIC's window, and so does the rest of it with the peer.
 func TestSlowReader(t *testing.T) {
-	p := newPair(t, pairOptions{quic: func(_ quic.Side, cfg *quic.Config) { cfg.StreamWindow, cfg.MaxStreamWindow = 10_000, 10_000 }})
+	p := newPair(t, pairOptions{quic: func(_ quic.Side, cfg *quic.Config) {
+		cfg.StreamWindow,
+			cfg.MaxStreamWindow = 10_000, 10_000
+	}})
 	c := p.request(postRequest, false)
 	body := make([]byte, 100_000)
 	sent := 0
@@ -596,7 +648,8 @@ func TestErrorStrings(t *testing.T) {
 	}{
 		{Error{Code: NoError}, "h3: H3_NO_ERROR"},
 		{Error{Code: VersionFallback, Remote: true, Reason: "r"}, "h3: H3_VERSION_FALLBACK from the peer: r"},
-		{Error{Code: QPACKDecompressionFailed, OnStream: true, StreamID: 4}, "h3: QPACK_DECOMPRESSION_FAILED on stream 4"},
+		{Error{Code: QPACKDecompressionFailed, OnStream: true, StreamID: 4},
+			"h3: QPACK_DECOMPRESSION_FAILED on stream 4"},
 		{Error{Code: 0x21}, "h3: HTTP/3 error 0x21"},
 	} {
 		if got := tt.err.Error(); got != tt.want {

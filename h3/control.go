@@ -121,6 +121,7 @@ func (c *Conn) receivePriorityUpdate(id uint64, value string) Event {
 		c.fail(IDError, "PRIORITY_UPDATE of a stream that can't carry a request")
 		return Event{}
 	}
+	c.prioritized = true
 	p := ParsePriority(value)
 	ev := Event{Kind: EventPriorityUpdate, Priority: p, ID: id}
 	if s := c.streams.find(sid); s != nil {
@@ -147,14 +148,22 @@ func (c *Conn) receivePriorityUpdate(id uint64, value string) Event {
 	return ev
 }
 
-// takeUpdate applies to a new request the update that came before it.
-func (c *Conn) takeUpdate(s *Stream) {
+// setPriority gives a request that has arrived the priority that its client asked for.
+func (s *Stream) setPriority(m message) {
+	c := s.c
 	for i := range c.updates {
 		if c.updates[i].id == s.qs.ID() {
 			s.updated = true
 			s.SetPriority(c.updates[i].priority)
 			c.updates = append(c.updates[:i], c.updates[i+1:]...)
-			return
+			break
 		}
+	}
+	c.prioritized = c.prioritized || m.hasPriority
+	// RFC 9218, Section 7: PRIORITY_UPDATE, even an earlier one, overrides the field. A client that never says anything
+	// of priorities would not expect a large response to hold up all later ones, which the default of Section 4.2 would
+	// do: its streams keep QUIC's own order, which is in turns.
+	if !s.updated && c.prioritized {
+		s.SetPriority(ParsePriority(m.priority))
 	}
 }

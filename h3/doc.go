@@ -22,19 +22,19 @@
 //
 // A client opens a [Stream] with [Conn.OpenRequest], a server hears of one by [EventHeaders]. Both send a message with
 // [Stream.SendHeaders], [Stream.TryWriteBody] and [Stream.SendTrailers], a server interim responses before with
-// [Stream.SendInterim]; and both hear of the peer's message in the same order: EventInterim (clients), EventHeaders, EventData whenever
-// there is body to read, EventTrailers, and EventFinished unless the end came with one of the others. Fields carry
-// the pseudo-header fields of RFC 9114, Section 4.3, such as :method and :status, in front.
+// [Stream.SendInterim]; and both hear of the peer's message in the same order: EventInterim (clients), EventHeaders,
+// EventData whenever there is body to read, EventTrailers, and EventFinished unless the end came with one of the
+// others. Fields carry the pseudo-header fields of RFC 9114, Section 4.3, such as :method and :status, in front.
 //
-// A message that breaks a rule of RFC 9114, Section 4 is malformed: its stream ends with H3_MESSAGE_ERROR and the connection goes on. A server
-// is not even told of a request whose header section is malformed; after that section, and on clients, EventReset
-// tells. A peer that breaks the framing itself ends the connection, with the code that RFC 9114, Section 8 has for it.
-// This side's own messages are checked by the same rules before they are sent.
+// A message that breaks a rule of RFC 9114, Section 4 is malformed: its stream ends with H3_MESSAGE_ERROR and the
+// connection goes on. A server is not even told of a request whose header section is malformed; after that section,
+// and on clients, EventReset tells. A peer that breaks the framing itself ends the connection, with the code that RFC
+// 9114, Section 8 has for it. This side's own messages are checked by the same rules before they are sent.
 //
 // # Shutting down
 //
-// [Conn.GoAway] says which requests are still served, and [Conn.Close] ends the connection. On clients, [ErrGoingAway] and
-// errors with code [RequestRejected] mean that the request was not processed and may be sent again elsewhere.
+// [Conn.GoAway] says which requests are still served, and [Conn.Close] ends the connection. On clients, [ErrGoingAway]
+// and errors with code [RequestRejected] mean that the request was not processed and may be sent again elsewhere.
 //
 // # What is not here
 //

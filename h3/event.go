@@ -35,16 +35,16 @@ const (
 	EventStopSending
 	// EventWritable: after TryWriteBody took less than all or SendInterim would block, Stream has room again.
 	EventWritable
-	// EventStreamClosed: Stream is done in both directions and what we sent is acknowledged, or it was reset. No further event
-	// names it. Drop references to it.
+	// EventStreamClosed: Stream is done in both directions and what we sent is acknowledged, or it was reset. No
+	// further event names it. Drop references to it.
 	EventStreamClosed
 	// EventStreamsAvailable: on clients, after OpenRequest returned quic.ErrStreamLimit: the server allows more.
 	EventStreamsAvailable
-	// EventPriorityUpdate: on servers, the client changed the priority of a request (RFC 9218, Section 7), and it has been applied
-	// to Stream. Priority; Stream, nil when the request has not arrived yet; ID, its stream ID.
+	// EventPriorityUpdate: on servers, the client changed the priority of a request (RFC 9218, Section 7), and it has
+	// been applied to Stream. Priority; Stream, nil when the request has not arrived yet; ID, its stream ID.
 	EventPriorityUpdate
-	// EventGoAway: the peer is going away (RFC 9114, Section 5.2). ID: on clients the stream ID of the first request that will
-	// not be processed, on servers a push ID. May come again with a lower ID.
+	// EventGoAway: the peer is going away (RFC 9114, Section 5.2). ID: on clients the stream ID of the first request
+	// that will not be processed, on servers a push ID. May come again with a lower ID.
 	EventGoAway
 	// EventClosed: the connection ended: Err, an *Error where HTTP/3 on either side ended it. Last of all, once.
 	EventClosed

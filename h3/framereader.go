@@ -6,8 +6,8 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// frameReader finds the frames in the bytes of a QUIC stream, wherever they are cut. It holds no payload but that of the
-// frame which collect was asked for.
+// frameReader finds the frames in the bytes of a QUIC stream, wherever they are cut. It holds no payload but that of
+// the frame which collect was asked for.
 type frameReader struct {
 	qs      *quic.Stream
 	typ     frameType
@@ -83,8 +83,8 @@ func (r *frameReader) skip() error {
 }
 
 // collect returns the whole payload of the frame, which the caller has found to be of acceptable length. It stays in
-// the stream's own buffer if it lies there in one piece; else what has arrived is copied. The result is valid until done, which has
-// to be called after it, or the next call on the connection.
+// the stream's own buffer if it lies there in one piece; else what has arrived is copied. The result is valid until
+// done, which has to be called after it, or the next call on the connection.
 func (r *frameReader) collect() ([]byte, error) {
 	for r.left > 0 {
 		b, err := r.peek()

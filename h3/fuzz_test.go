@@ -9,8 +9,8 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// FuzzRequestStream gives a server arbitrary bytes on a request stream, cut at an arbitrary place. Whatever they are, the
-// connection goes on or ends with a code of HTTP/3's, and nothing of the stream is left when it is over.
+// FuzzRequestStream gives a server arbitrary bytes on a request stream, cut at an arbitrary place. Whatever they are,
+// the connection goes on or ends with a code of HTTP/3's, and nothing of the stream is left when it is over.
 func FuzzRequestStream(f *testing.F) {
 	for i, row := range requestRows {
 		f.Add(row.bytes, uint16(i), row.end == fin)
@@ -84,8 +84,10 @@ func FuzzResponseStream(f *testing.F) {
 // FuzzUnidirectionalStream gives a server arbitrary bytes on a unidirectional stream.
 func FuzzUnidirectionalStream(f *testing.F) {
 	f.Add(emptySettings, uint16(1), false)
-	f.Add(cat([]byte{0}, settingsFrame(6, 100, 1, 4096, 7, 3, 0x21, 0), frame(frameGoAway, 0), frame(0x21, 1)), uint16(3), false)
-	f.Add(cat(emptySettings, frame(framePriorityUpdateRequest, []byte("\x00u=1")...), frame(frameMaxPushID, 1)), uint16(9), true)
+	f.Add(cat([]byte{0}, settingsFrame(6, 100, 1, 4096, 7, 3, 0x21, 0), frame(frameGoAway, 0), frame(0x21, 1)),
+		uint16(3), false)
+	f.Add(cat(emptySettings, frame(framePriorityUpdateRequest, []byte("\x00u=1")...), frame(frameMaxPushID, 1)),
+		uint16(9), true)
 	f.Add([]byte("\x02\x3f\xbd\x01\xc0\x0fwww.example.com"), uint16(3), false)
 	f.Add([]byte("\x03\x01"), uint16(1), false)
 	f.Add([]byte("\x01\x01"), uint16(1), false)
@@ -106,7 +108,8 @@ func FuzzUnidirectionalStream(f *testing.F) {
 func checkOutcome(t *testing.T, p *pair, side quic.Side) {
 	t.Helper()
 	code := p.connCode(side.Peer())
-	known := code == 0 || code >= NoError && code <= VersionFallback || code >= QPACKDecompressionFailed && code <= QPACKDecoderStreamError
+	known := code == 0 || code >= NoError && code <= VersionFallback || code >= QPACKDecompressionFailed &&
+		code <= QPACKDecoderStreamError
 	if !known || code == InternalError {
 		t.Fatalf("the connection ended with %v", code)
 	}

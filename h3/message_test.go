@@ -108,7 +108,8 @@ func requestMessageRows() []messageRow {
 		{"4.3.1: path in :authority", with(getRequest, ":authority", "server.test/x"), true},
 		{"4.3.1: space in :authority", with(getRequest, ":authority", "server test"), true},
 		{"4.3.1: port and IPv6", with(getRequest, ":authority", "[2001:db8::1]:4433"), false},
-		{"4.3.1: other schemes need neither", with(getRequest, ":scheme", "urn", ":authority", "-", ":path", ""), false},
+		{"4.3.1: other schemes need neither", with(getRequest, ":scheme", "urn", ":authority", "-", ":path", ""),
+			false},
 		{"4.3.1: :protocol was not negotiated", append(fields(":protocol", "websocket"), getRequest...), true},
 		{"4.4: CONNECT", connect, false},
 		{"4.4: CONNECT to IPv6", fields(":method", "CONNECT", ":authority", "[::1]:443"), false},
@@ -177,7 +178,8 @@ func TestMalformedRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = c.SendHeaders(tt.fields, false)
-		if e, ok := err.(*Error); tt.malformed && (!ok || e.Code != MessageError || !e.OnStream) || !tt.malformed && err != nil {
+		if e, ok := err.(*Error); tt.malformed && (!ok || e.Code != MessageError || !e.OnStream) ||
+			!tt.malformed && err != nil {
 			t.Errorf("%s: %v: SendHeaders: %v", tt.rule, tt.fields, err)
 		}
 		c.Reset(RequestCancelled)

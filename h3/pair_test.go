@@ -87,8 +87,10 @@ func newPair(t testing.TB, o pairOptions) *pair {
 	pool := x509.NewCertPool()
 	pool.AddCert(cert.Leaf)
 	var cfg [2]*quic.Config
-	cfg[quic.Client] = &quic.Config{TLS: &tls.Config{ServerName: "server.test", RootCAs: pool, NextProtos: []string{NextProto}}}
-	cfg[quic.Server] = &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{NextProto}}}
+	cfg[quic.Client] = &quic.Config{TLS: &tls.Config{ServerName: "server.test", RootCAs: pool,
+		NextProtos: []string{NextProto}}}
+	cfg[quic.Server] = &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert},
+		NextProtos: []string{NextProto}}}
 	if o.quic != nil {
 		o.quic(quic.Client, cfg[quic.Client])
 		o.quic(quic.Server, cfg[quic.Server])
@@ -269,7 +271,8 @@ func (p *pair) one(side quic.Side, kind EventKind) Event {
 	all := slices.Clone(p.events[side])
 	found := p.take(side, kind)
 	if len(found) != 1 {
-		p.t.Fatalf("%v: %d events of kind %d among %v; connection: %v, %v", side, len(found), kind, all, p.h[side].Err(),
+		p.t.Fatalf("%v: %d events of kind %d among %v; connection: %v, %v", side, len(found), kind, all,
+			p.h[side].Err(),
 			p.q[side].Err())
 	}
 	return found[0]

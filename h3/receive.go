@@ -250,13 +250,7 @@ func (s *Stream) request(fields []Field) (reason string) {
 	if !s.connect {
 		s.contentLength = m.contentLength
 	}
-	if len(s.c.updates) > 0 {
-		s.c.takeUpdate(s)
-	}
-	// RFC 9218, Section 7: PRIORITY_UPDATE, even an earlier one, overrides the field.
-	if !s.updated {
-		s.SetPriority(ParsePriority(m.priority))
-	}
+	s.setPriority(m)
 	return ""
 }
 
@@ -281,8 +275,8 @@ func (s *Stream) response(fields []Field) (EventKind, string) {
 	return EventHeaders, ""
 }
 
-// tooLarge refuses a field section above the limit. RFC 9114, Section 4.2.2: a server may answer 431, for which it needs no more
-// of the request.
+// tooLarge refuses a field section above the limit. RFC 9114, Section 4.2.2: a server may answer 431, for which it
+// needs no more of the request.
 func (s *Stream) tooLarge() {
 	const reason = "field section too large"
 	if s.told {
@@ -296,10 +290,10 @@ func (s *Stream) tooLarge() {
 	s.qs.StopSending(uint64(NoError)) // RFC 9114, Section 4.1
 }
 
-// TryReadBody copies received body bytes. It returns quic.ErrWouldBlock when there are none now, after which EventData, EventTrailers,
-// EventFinished or EventReset says that there is something; io.EOF when the message is complete, after EventTrailers if
-// it has trailers; an *Error if it will not be; or why the connection ended. Bytes that are not read stay in QUIC's flow-control window: a slow
-// reader slows the peer down.
+// TryReadBody copies received body bytes. It returns quic.ErrWouldBlock when there are none now, after which
+// EventData, EventTrailers, EventFinished or EventReset says that there is something; io.EOF when the message is
+// complete, after EventTrailers if it has trailers; an *Error if it will not be; or why the connection ended. Bytes
+// that are not read stay in QUIC's flow-control window: a slow reader slows the peer down.
 func (s *Stream) TryReadBody(p []byte) (int, error) {
 	for {
 		switch s.recv {

@@ -216,7 +216,8 @@ func TestLargeBodiesBothWaysUnderLoss(t *testing.T) {
 			send(p.request(postRequest, false))
 			p.run()
 			if !bytes.Equal(got, want) || !ended || (trailers != nil) != tt.trailers {
-				t.Fatalf("%d of %d bytes came back, ended: %t, trailers %v; %v, %v", len(got), len(want), ended, trailers,
+				t.Fatalf("%d of %d bytes came back, ended: %t, trailers %v; %v, %v", len(got), len(want), ended,
+					trailers,
 					p.q[quic.Client].Err(), p.q[quic.Server].Err())
 			}
 		})

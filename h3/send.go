@@ -21,8 +21,8 @@ const (
 // nothing and returns an *Error with code MessageError. Bytes that QUIC has no room for are kept, and go first later.
 // fields is not kept.
 //
-// Other errors: ErrSequence; ErrFieldSectionTooLarge; an *Error if the peer reads no more (EventStopSending); or why the connection
-// ended.
+// Other errors: ErrSequence; ErrFieldSectionTooLarge; an *Error if the peer reads no more (EventStopSending); or why
+// the connection ended.
 func (s *Stream) SendHeaders(fields []Field, fin bool) error {
 	if err := s.sendable(sendHeaders); err != nil {
 		return err
@@ -54,9 +54,9 @@ func (s *Stream) SendHeaders(fields []Field, fin bool) error {
 	return nil
 }
 
-// SendInterim sends an interim response (RFC 9110, Section 15.2), whose :status is 1xx but not 101. Servers only, before
-// SendHeaders. It returns quic.ErrWouldBlock, having sent nothing, while bytes of an earlier section wait; EventWritable
-// says when they have gone. Other errors are those of SendHeaders.
+// SendInterim sends an interim response (RFC 9110, Section 15.2), whose :status is 1xx but not 101. Servers only,
+// before SendHeaders. It returns quic.ErrWouldBlock, having sent nothing, while bytes of an earlier section wait;
+// EventWritable says when they have gone. Other errors are those of SendHeaders.
 func (s *Stream) SendInterim(fields []Field) error {
 	if err := s.sendable(sendHeaders); err != nil {
 		return err
@@ -96,9 +96,9 @@ func (s *Stream) SendTrailers(fields []Field) error {
 	return nil
 }
 
-// TryWriteBody sends as much of p as there is room for and, with fin, if all of p fitted, ends the message. It returns how
-// many bytes it took, with quic.ErrWouldBlock if that is less than all, after which EventWritable says when to go on. Other errors
-// are those of SendHeaders. p is not kept.
+// TryWriteBody sends as much of p as there is room for and, with fin, if all of p fitted, ends the message. It returns
+// how many bytes it took, with quic.ErrWouldBlock if that is less than all, after which EventWritable says when to go
+// on. Other errors are those of SendHeaders. p is not kept.
 func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) {
 	if err := s.sendable(sendBody); err != nil {
 		return 0, err

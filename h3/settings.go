@@ -21,7 +21,8 @@ type Setting struct {
 // maxSettings is the length in bytes of the longest SETTINGS frame that is accepted.
 const maxSettings = 4 << 10
 
-// http2 reports whether the setting is one of HTTP/2's that HTTP/3 has reserved (RFC 9114, Sections 7.2.4.1 and 11.2.2).
+// http2 reports whether the setting is one of HTTP/2's that HTTP/3 has reserved (RFC 9114, Sections 7.2.4.1 and
+// 11.2.2).
 func (id SettingID) http2() bool { return id == 0 || id >= 0x02 && id <= 0x05 }
 
 // appendSettings appends a SETTINGS frame.

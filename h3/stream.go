@@ -2,8 +2,8 @@ package h3
 
 import "github.com/dunlin-quic/dunlin/quic"
 
-// Stream is a request and its response (RFC 9114, Section 4.1), on the client's or on the server's side. Like its Conn it
-// belongs to one owner at a time, and no method blocks.
+// Stream is a request and its response (RFC 9114, Section 4.1), on the client's or on the server's side. Like its Conn
+// it belongs to one owner at a time, and no method blocks.
 type Stream struct {
 	// Value is the application's own, for finding its state without a map.
 	Value any

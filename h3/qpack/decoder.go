@@ -5,9 +5,9 @@ import "math"
 // Decoder decodes the field sections that a peer sends on one connection, and answers on the decoder stream. It is not
 // safe for concurrent use.
 //
-// What a peer can make it hold is bounded: by the capacity of the table, by one incomplete instruction of at most a few
-// times that, and by the limit on blocked streams, whose encoded sections the caller keeps. Pending grows by a few bytes with
-// every section that uses the table and every cancellation; the caller bounds it.
+// What a peer can make it hold is bounded: by the capacity of the table, by one incomplete instruction of at most a
+// few times that, and by the limit on blocked streams, whose encoded sections the caller keeps. Pending grows by a few
+// bytes with every section that uses the table and every cancellation; the caller bounds it.
 type Decoder struct {
 	table       table
 	maxCapacity uint64

@@ -4,10 +4,10 @@ import "strings"
 
 // Encoder encodes field sections for the peer of one connection. It is not safe for concurrent use.
 //
-// It uses the dynamic table that the peer offers, up to a capacity of its own, but only refers to entries whose arrival
-// the peer has acknowledged: its sections never block (RFC 9204, Section 2.1.2), whatever the peer allows. A field is inserted
-// when it is sent for the second time, so that values seen once do not drive out those that return. Secrets and
-// values that change with each message are not inserted at all.
+// It uses the dynamic table that the peer offers, up to a capacity of its own, but only refers to entries whose
+// arrival the peer has acknowledged: its sections never block (RFC 9204, Section 2.1.2), whatever the peer allows. A
+// field is inserted when it is sent for the second time, so that values seen once do not drive out those that return.
+// Secrets and values that change with each message are not inserted at all.
 type Encoder struct {
 	table       table
 	maxCapacity uint64 // ours
@@ -31,8 +31,8 @@ type sentSection struct {
 }
 
 const (
-	// maxSections bounds the sections that wait for acknowledgement; while there are so many, further ones do without the
-	// dynamic table.
+	// maxSections bounds the sections that wait for acknowledgement; while there are so many, further ones do without
+	// the dynamic table.
 	maxSections = 256
 	// maxPendingInserts is the number of pending bytes above which nothing is inserted, since the peer gives no
 	// flow-control credit (RFC 9204, Section 2.1.3).
@@ -55,8 +55,8 @@ const (
 	matchDynamic
 )
 
-// NewEncoder returns an Encoder that uses at most maxCapacity bytes of the peer's dynamic table. Until SetPeerCapacity it
-// uses only the static table.
+// NewEncoder returns an Encoder that uses at most maxCapacity bytes of the peer's dynamic table. Until SetPeerCapacity
+// it uses only the static table.
 func NewEncoder(maxCapacity uint64) *Encoder { return &Encoder{maxCapacity: maxCapacity} }
 
 // SetPeerCapacity tells the capacity that the peer's SETTINGS offer, once.

@@ -44,8 +44,10 @@ var browserRequest = []Field{
 	{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "www.example.com"},
 	{Name: ":path", Value: "/pictures/17.png"}, {Name: "sec-ch-ua-platform", Value: `"Linux"`},
 	{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"},
-	{Name: "accept", Value: "image/avif,image/webp,*/*;q=0.8"}, {Name: "accept-encoding", Value: "gzip, deflate, br, zstd"},
-	{Name: "accept-language", Value: "en-GB,en;q=0.9"}, {Name: "cookie", Value: "session=0123456789abcdef", NeverIndex: true},
+	{Name: "accept", Value: "image/avif,image/webp,*/*;q=0.8"},
+	{Name: "accept-encoding", Value: "gzip, deflate, br, zstd"},
+	{Name: "accept-language", Value: "en-GB,en;q=0.9"}, {Name: "cookie", Value: "session=0123456789abcdef",
+		NeverIndex: true},
 	{Name: "priority", Value: "i"},
 }
 
@@ -81,13 +83,32 @@ func TestEncoderWithoutDynamicTable(t *testing.T) {
 		p := newPair(c[0], c[1])
 		for i := range 4 {
 			section := p.e.Encode(nil, uint64(4*i), browserRequest)
-			if got, err := p.d.Decode(nil, uint64(4*i), section, 0); err != nil || !reflect.DeepEqual(got, browserRequest) {
+			if got, err := p.d.Decode(nil, uint64(4*i), section, 0); err != nil ||
+				!reflect.DeepEqual(got, browserRequest) {
 				t.Fatalf("%v: %v, %v", c, got, err)
 			}
 		}
 		if len(p.e.Pending()) > 0 || len(p.d.Pending()) > 0 {
 			t.Errorf("%v: instructions %x, %x", c, p.e.Pending(), p.d.Pending())
 		}
+	}
+}
+
+// A cancellation lets go of one stream's sections only.
+func TestEncoderCancellation(t *testing.T) {
+	p := newPair(4096, 4096)
+	for range 2 {
+		p.e.Encode(nil, 0, browserRequest)
+		p.exchange(t, 1<<20)
+	}
+	for _, stream := range []uint64{4, 8, 4} {
+		p.e.Encode(nil, stream, browserRequest)
+	}
+	if err := p.e.HandleDecoderStream([]byte{0x44}); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.e.sections) != 1 || p.e.sections[0].streamID != 8 {
+		t.Errorf("sections %+v", p.e.sections)
 	}
 }
 

@@ -175,7 +175,14 @@ func TestDecoderLimitsSectionSize(t *testing.T) {
 			t.Errorf("%s: got %d fields, %v, want %v", tt.name, len(got), err, tt.want)
 		}
 	}
-	table.Pending()
+	// A large section leaves no large buffers behind.
+	var many []Field
+	for range 2000 {
+		many = append(many, Field{Name: "x", Value: "0123456789"})
+	}
+	if got, err := table.Decode(nil, 0, NewEncoder(0).Encode(nil, 0, many), 0); err != nil || len(got) != len(many) {
+		t.Fatal(len(got), err)
+	}
 	if cap(table.literals.b) > keptScratch || cap(table.spans) > keptScratch {
 		t.Errorf("scratch space is kept: %d bytes, %d spans", cap(table.literals.b), cap(table.spans))
 	}
@@ -225,5 +232,16 @@ func TestDecoderBlockedStreams(t *testing.T) {
 	// The acknowledgements tell of all four insertions: no increment follows.
 	if got := d.Pending(); string(got) != "\x84\x8c" {
 		t.Fatalf("decoder stream %x", got)
+	}
+}
+
+func TestErrorStrings(t *testing.T) {
+	for code, want := range map[ErrorCode]string{
+		DecompressionFailed: "QPACK_DECOMPRESSION_FAILED", EncoderStreamError: "QPACK_ENCODER_STREAM_ERROR",
+		DecoderStreamError: "QPACK_DECODER_STREAM_ERROR", 0x210: "QPACK error 0x210",
+	} {
+		if got := (&Error{code, "why"}).Error(); got != "qpack: "+want+": why" {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

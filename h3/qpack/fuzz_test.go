@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// FuzzDecoder gives a decoder arbitrary bytes as encoder stream and as section: it must answer with a result or with the
-// right code, keep to its bounds, and not depend on how the stream is cut.
+// FuzzDecoder gives a decoder arbitrary bytes as encoder stream and as section: it must answer with a result or with
+// the right code, keep to its bounds, and not depend on how the stream is cut.
 func FuzzDecoder(f *testing.F) {
 	for _, step := range appendixBSteps {
 		f.Add(unhex(f, setCapacity+step.encoder), unhex(f, step.section))
 	}
-	inserts := setCapacity + strings.Join([]string{appendixBSteps[1].encoder[len(setCapacity):], appendixBSteps[2].encoder}, "")
+	inserts := setCapacity + strings.Join([]string{appendixBSteps[1].encoder[len(setCapacity):],
+		appendixBSteps[2].encoder}, "")
 	f.Add(unhex(f, inserts), unhex(f, "0500 80 c1 81"))
 	f.Add(unhex(f, inserts), unhex(f, "0481 10 0000 4102 6162"))
 	f.Add([]byte{}, NewEncoder(0).Encode(nil, 0, browserRequest))
@@ -71,7 +72,8 @@ func FuzzEncoder(f *testing.F) {
 				return
 			}
 			if e.known > e.table.inserted || len(e.partial) > 10 {
-				t.Fatalf("%d of %d insertions acknowledged, %d bytes incomplete", e.known, e.table.inserted, len(e.partial))
+				t.Fatalf("%d of %d insertions acknowledged, %d bytes incomplete", e.known, e.table.inserted,
+					len(e.partial))
 			}
 		}
 	})

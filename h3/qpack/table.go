@@ -1,7 +1,7 @@
 package qpack
 
-// table is a dynamic table (RFC 9204, Section 3.2): a first-in, first-out ring of fields. Entries are addressed by their
-// absolute index.
+// table is a dynamic table (RFC 9204, Section 3.2): a first-in, first-out ring of fields. Entries are addressed by
+// their absolute index.
 type table struct {
 	ring     []Field // its length is a power of two
 	dropped  uint64  // entries evicted so far: the absolute index of the oldest entry present

@@ -139,9 +139,9 @@ func TestDecoderAppendixB(t *testing.T) {
 	}
 }
 
-// The encoder's half of Appendix B, as far as its policy allows: the examples insert what this Encoder would not, use literals without
-// Huffman code, and risk blocking. So instructions are made by the functions below the policy, and sections that
-// refer only to acknowledged entries by Encode.
+// The encoder's half of Appendix B, as far as its policy allows: the examples insert what this Encoder would not, use
+// literals without Huffman code, and risk blocking. So instructions are made by the functions below the policy, and
+// sections that refer only to acknowledged entries by Encode.
 func TestEncoderAppendixB(t *testing.T) {
 	e := NewEncoder(appendixB)
 	if got := e.Encode(nil, 0, []Field{rootPath}); !bytes.Equal(got, unhex(t, "0000 c1")) {
@@ -184,7 +184,8 @@ func TestEncoderAppendixB(t *testing.T) {
 	// B.5: relative index 1 gives the name, the oldest entry goes.
 	e.insert(&customKey2, -1)
 	expect("81 89 25a8 49e9 5bb8 e8b4 a2")
-	if got, want := e.table.entries(), []Field{samplePath, customKey, authority, customKey2}; !reflect.DeepEqual(got, want) {
+	if got, want := e.table.entries(), []Field{samplePath, customKey, authority,
+		customKey2}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("B.5: table %v", got)
 	}
 }
@@ -243,7 +244,8 @@ func TestPrefixedIntegerRFC7541AppendixC1(t *testing.T) {
 			t.Errorf("%x: got %d, %d", got, v, n)
 		}
 	}
-	for _, s := range []string{"ff81feffffffffffff3f", "ffffffffffffffffff40", "ff80808080808080808080", "ffffffffffffffffffffff"} {
+	for _, s := range []string{"ff81feffffffffffff3f", "ffffffffffffffffff40", "ff80808080808080808080",
+		"ffffffffffffffffffffff"} {
 		if _, n := parseInt(unhex(t, s), 8); n != malformed {
 			t.Errorf("%s: got %d, want malformed", s, n)
 		}
