@@ -6,5 +6,8 @@
 //	go run . -quick     # a first impression in about two minutes
 //	go run . -work get,small-1x100 -peers dunlin-h3,quic-go-h3
 //
+// The work idle makes connections and lets them rest; it measures the memory and the goroutines of both sides. With BENCH_PROFILE=dir
+// in the environment the processes write CPU profiles there, or for idle heap profiles.
+//
 // A figure from one machine says little; the ratio between two peers in one run says much.
 package main

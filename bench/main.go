@@ -72,6 +72,10 @@ func main() {
 		if *size > 0 {
 			amount = *size
 		}
+		if w.kind == "idle" {
+			runIdle(w, candidates, *runs, amount, *certFile, *keyFile, *markdown)
+			continue
+		}
 		samples := map[string][]sample{}
 		for run := range *runs {
 			for _, p := range candidates {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http"
+	"net/netip"
 
 	"github.com/dunlin-quic/dunlin/http3"
 )
@@ -24,4 +26,11 @@ func (dunlinH3) serve(cert tls.Certificate, h http.Handler) (string, error) {
 
 func (dunlinH3) transport(cfg *tls.Config) closableTransport {
 	return &http3.Transport{TLSClientConfig: cfg, DisableCompression: true}
+}
+
+func (p dunlinH3) manyTransport(c *clientEnv) closableTransport {
+	addr := netip.MustParseAddrPort(c.addr)
+	t := p.transport(c.tls).(*http3.Transport)
+	t.Resolve = func(context.Context, string, string) ([]netip.AddrPort, error) { return []netip.AddrPort{addr}, nil }
+	return t
 }

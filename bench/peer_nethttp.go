@@ -27,6 +27,16 @@ func (netHTTP) transport(cfg *tls.Config) closableTransport {
 	return h2Transport{&http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true, DisableCompression: true}}
 }
 
+func (p netHTTP) manyTransport(c *clientEnv) closableTransport {
+	t := p.transport(c.tls).(h2Transport)
+	t.MaxIdleConns = 0
+	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", c.addr)
+	}
+	return t
+}
+
 type h2Transport struct{ *http.Transport }
 
 func (t h2Transport) RoundTrip(r *http.Request) (*http.Response, error) {

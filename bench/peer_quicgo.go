@@ -32,6 +32,23 @@ func (quicGoH3) transport(cfg *tls.Config) closableTransport {
 	return &http3.Transport{TLSClientConfig: cfg, DisableCompression: true}
 }
 
+func (p quicGoH3) manyTransport(c *clientEnv) closableTransport {
+	udp, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		fatal(err)
+	}
+	addr, err := net.ResolveUDPAddr("udp", c.addr)
+	if err != nil {
+		fatal(err)
+	}
+	socket := &quic.Transport{Conn: udp}
+	t := p.transport(c.tls).(*http3.Transport)
+	t.Dial = func(ctx context.Context, _ string, tls *tls.Config, cfg *quic.Config) (*quic.Conn, error) {
+		return socket.DialEarly(ctx, addr, tls, cfg)
+	}
+	return t
+}
+
 // quicGo is quic-go's streams.
 type quicGo struct{}
 

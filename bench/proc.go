@@ -22,7 +22,7 @@ import (
 )
 
 // The program runs itself as a server and as a client. A server prints its address; then for every line on its standard
-// input it prints its usage so far. A client prints a line when its connections stand and measuring begins, and at the
+// input it prints its usage so far, or for the work idle its footprint. A client prints a line when its connections stand and measuring begins, and at the
 // end its result. All lines are JSON.
 
 // usage is what a process has consumed so far.
@@ -78,7 +78,7 @@ func runServer(peer, kind, certFile, keyFile string) {
 		fatal(err)
 	}
 	var addr string
-	if kind == "http" {
+	if kind != "raw" {
 		addr, err = httpPeers[peer].serve(cert, http.HandlerFunc(handler))
 	} else {
 		addr, err = rawPeers[peer].serve(cert, rawHandler)
@@ -86,11 +86,18 @@ func runServer(peer, kind, certFile, keyFile string) {
 	if err != nil {
 		fatal(err)
 	}
-	defer profile("server")()
+	if kind != "idle" {
+		defer profile("server")()
+	}
 	out := json.NewEncoder(os.Stdout)
 	out.Encode(addr)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		out.Encode(usageNow())
+		if kind == "idle" {
+			out.Encode(rest())
+			heapProfile("server")
+		} else {
+			out.Encode(usageNow())
+		}
 	}
 }
 
@@ -107,9 +114,13 @@ func runClient(peer string, w work, addr, certFile string, size float64) {
 	stop := func() {}
 	env := &clientEnv{
 		peer: peer, addr: addr, size: size, lat: new(histogram),
-		tls: &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13},
+		tls:    &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13},
+		report: func(f footprint) { out.Encode(f) },
 		start: func() {
 			out.Encode("start")
+			if w.kind == "idle" {
+				return
+			}
 			stop = profile("client")
 			before, began = usageNow(), time.Now()
 		},
@@ -117,6 +128,9 @@ func runClient(peer string, w work, addr, certFile string, size float64) {
 	units, err := w.run(env)
 	if err != nil {
 		fatal(err)
+	}
+	if w.kind == "idle" {
+		return
 	}
 	elapsed := time.Since(began)
 	used := usageNow().sub(before)

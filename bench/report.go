@@ -10,7 +10,7 @@ import (
 )
 
 // median returns the median of what f says of the samples, and half the range in percent of it.
-func median(samples []sample, f func(sample) float64) (mid, spread float64) {
+func median[S any](samples []S, f func(S) float64) (mid, spread float64) {
 	v := make([]float64, len(samples))
 	for i, s := range samples {
 		v[i] = f(s)

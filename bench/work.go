@@ -17,11 +17,11 @@ import (
 type work struct {
 	name string
 	unit string // what one unit is: "GiB" or "request" or "handshake"
-	kind string // "http" or "raw"
+	kind string // "http" or "raw" or "idle"
 	// run does the work against addr for a peer and returns the number of units done and the latencies of requests, if
 	// they count. It makes its connections in prepare and leaves them out of the measurement.
 	run func(c *clientEnv) (units float64, err error)
-	// quick and full are the sizes: bytes, or seconds.
+	// quick and full are the sizes: bytes, seconds, or connections.
 	quick, full float64
 }
 
@@ -33,6 +33,8 @@ type clientEnv struct {
 	lat        *histogram
 	// start is called once connections stand: measuring begins.
 	start func()
+	// report tells of a footprint; for the work idle.
+	report func(footprint)
 }
 
 const gib = 1 << 30
@@ -45,6 +47,7 @@ var works = []work{
 	{"small-100x1", "request", "http", httpSmall(100, 1), 2, 5},
 	{"small-1x1", "request", "http", httpSmall(1, 1), 2, 5},
 	{"handshake-http", "handshake", "http", httpHandshake, 2, 5},
+	{"idle", "connection", "idle", idle, 1000, 10000},
 	{"raw-down", "GiB", "raw", rawBulk('d'), gib / 4, gib},
 	{"raw-up", "GiB", "raw", rawBulk('u'), gib / 4, gib},
 	{"handshake-raw", "handshake", "raw", rawHandshake, 2, 5},
