@@ -628,6 +628,35 @@ func TestSlowReader(t *testing.T) {
 	p.one(quic.Client, EventWritable)
 }
 
+// A reader that takes just the bytes of the body still hears of the end, before the stream is gone.
+func TestEndIsToldBeforeClose(t *testing.T) {
+	p := newPair(t, pairOptions{})
+	c := p.request(getRequest, true)
+	p.run()
+	s := p.one(quic.Server, EventHeaders).Stream
+	if err := s.SendHeaders(okResponse, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.TryWriteBody([]byte("body"), true); err != nil {
+		t.Fatal(err)
+	}
+	p.run()
+	if n, err := c.TryReadBody(nil); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := c.TryReadBody(make([]byte, 4)); n != 4 || err != nil {
+		t.Fatal(n, err)
+	}
+	p.events[quic.Client] = nil
+	p.run()
+	if got := p.kinds(quic.Client, c); !slices.Equal(got, []EventKind{EventFinished, EventStreamClosed}) {
+		t.Fatalf("events %v", got)
+	}
+	if _, err := c.TryReadBody(nil); err != io.EOF {
+		t.Fatal(err)
+	}
+}
+
 func TestStreamLimit(t *testing.T) {
 	p := newPair(t, pairOptions{quic: func(_ quic.Side, cfg *quic.Config) { cfg.MaxBidiStreams = 1 }})
 	p.request(getRequest, true)

@@ -53,6 +53,9 @@ func (s *Stream) ID() quic.StreamID { return s.qs.ID() }
 func (s *Stream) nextEvent() Event {
 	c := s.c
 	alive := c.err == nil && c.closeErr == nil
+	if s.closed && s.recv < recvDone {
+		s.readable = true // all bytes were read, but nobody looked for the end behind them
+	}
 	if s.readable && alive {
 		if ev := s.receive(); ev.Kind != EventNone {
 			return ev
