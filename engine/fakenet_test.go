@@ -142,3 +142,5 @@ func (s *fakeSocket) Close() error {
 	}
 	return nil
 }
+
+func dropAll(_, _ netip.AddrPort, _ []byte) bool { return true }

@@ -1,0 +1,439 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// Garbage, damaged and replayed datagrams in great number change nothing for others and leave nothing behind.
+func TestGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, ListenConfig{})
+		defer p.close(t)
+		// What a handshake and a request look like, for an attacker to play with.
+		var seen [][]byte
+		p.net.drop = func(_, to netip.AddrPort, b []byte) bool {
+			if to == p.server.LocalAddr() {
+				seen = append(seen, bytes.Clone(b))
+			}
+			return false
+		}
+		a := newCaller()
+		c, err := p.dial(t.Context(), a.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.call(c, make([]byte, 10000)); err != nil {
+			t.Fatal(err)
+		}
+		p.net.mu.Lock()
+		p.net.drop = nil
+		p.net.mu.Unlock()
+
+		r := rand.New(rand.NewPCG(1, 2))
+		attacker := p.net.listen("10.6.6.6:666")
+		defer attacker.Close()
+		for i := range 30_000 {
+			var b []byte
+			switch i % 4 {
+			case 0: // noise
+				b = make([]byte, r.IntN(1500))
+				for j := range b {
+					b[j] = byte(r.Uint32())
+				}
+			case 1: // cut short
+				b = seen[r.IntN(len(seen))]
+				b = b[:r.IntN(len(b))]
+			case 2: // damaged
+				b = bytes.Clone(seen[r.IntN(len(seen))])
+				b[r.IntN(len(b))] ^= byte(1 + r.IntN(255))
+			case 3: // replayed
+				b = seen[r.IntN(len(seen))]
+			}
+			attacker.Send(udp.Datagrams{Buf: b, Remote: p.server.LocalAddr(), SegmentSize: r.IntN(3) * 200})
+			if i%1000 == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		time.Sleep(time.Second)
+		if got, err := a.call(c, []byte("hello")); err != nil || string(got) != "hello" {
+			t.Errorf("the connection: %q, %v", got, err)
+		}
+		if _, err := p.dial(t.Context(), newCaller().app); err != nil {
+			t.Errorf("a new connection: %v", err)
+		}
+		time.Sleep(time.Minute) // handshakes that go nowhere are over
+		st := p.server.Stats()
+		if st.Handshakes != 0 || st.QueuedBytes != 0 {
+			t.Errorf("%+v", st)
+		}
+		for _, reason := range []quic.DemuxReason{quic.DropNotQUIC, quic.DropMalformed, quic.DropForged, quic.ReplyStatelessReset} {
+			if st.Demux[reason.String()] == 0 {
+				t.Errorf("nothing was counted as %v", reason)
+			}
+		}
+	})
+}
+
+// The routers of an endpoint share their connections: whichever socket a packet comes in on, it finds its connection, and the
+// answer leaves where the packet came in.
+func TestSeveralSockets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNet(time.Millisecond)
+		server := n.endpoint(t, EndpointConfig{}, "10.0.0.2:443", "10.0.0.2:444")
+		defer server.Close()
+		if _, err := server.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+			t.Fatal(err)
+		}
+		client := n.endpoint(t, EndpointConfig{}, clientAddr)
+		defer client.Close()
+		// The second socket stands for another thread of the same address: the network between translates.
+		second, virtual := netip.MustParseAddrPort("10.0.0.2:444"), server.LocalAddr()
+		moved := false
+		var mu sync.Mutex
+		through := 0
+		n.rewrite = func(from, to netip.AddrPort) (netip.AddrPort, netip.AddrPort) {
+			mu.Lock()
+			defer mu.Unlock()
+			if moved && to == virtual {
+				to = second
+				through++
+			}
+			if from == second {
+				from = virtual
+			}
+			return from, to
+		}
+		a := newCaller()
+		c, err := client.Dial(t.Context(), virtual, &DialConfig{QUIC: clientQUIC(), NewApplication: a.app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.call(c, []byte("before")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		mu.Lock()
+		moved = true
+		mu.Unlock()
+		got, err := a.call(c, bytes.Repeat([]byte("after"), 10000))
+		if err != nil || len(got) != 50000 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if server.Stats().Accepted != 1 || through == 0 {
+			t.Errorf("%d connections accepted, %d datagrams through the second socket", server.Stats().Accepted, through)
+		}
+	})
+}
+
+func TestRetry(t *testing.T) {
+	for _, c := range []struct {
+		policy  quic.RetryPolicy
+		max     int // handshakes
+		retried bool
+	}{
+		{quic.RetryAlways, 0, true}, {quic.RetryNever, 1, false}, {quic.RetryUnderLoad, 0, false}, {quic.RetryUnderLoad, -1, false},
+	} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t, ListenConfig{Retry: c.policy, Endpoint: EndpointConfig{MaxHandshakes: c.max}})
+				defer p.close(t)
+				if _, err := p.dial(t.Context(), newCaller().app); err != nil {
+					t.Fatal(err)
+				}
+				if n := p.server.Stats().Demux[quic.ReplyRetry.String()]; (n > 0) != c.retried {
+					t.Errorf("%d Retry packets", n)
+				}
+			})
+		})
+	}
+}
+
+// Handshakes that clients leave unfinished make the server ask for proof of address, and then for patience, but it lets those
+// in who prove theirs once there is room.
+func TestHandshakeFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 20
+		p := newPair(t, ListenConfig{Endpoint: EndpointConfig{MaxHandshakes: limit}})
+		defer p.close(t)
+		var mu sync.Mutex
+		silent := make(map[netip.AddrPort]bool)
+		p.net.drop = func(_, to netip.AddrPort, _ []byte) bool { // answers never reach the flood
+			mu.Lock()
+			defer mu.Unlock()
+			return silent[to]
+		}
+		var flood []*Endpoint
+		for i := range 3 * limit {
+			a := fmt.Sprintf("10.1.0.%d:1", i)
+			e := p.net.endpoint(t, EndpointConfig{}, a)
+			mu.Lock()
+			silent[e.LocalAddr()] = true
+			mu.Unlock()
+			flood = append(flood, e)
+			go e.Dial(t.Context(), p.server.LocalAddr(), &DialConfig{QUIC: clientQUIC(), NewApplication: newCaller().app})
+		}
+		time.Sleep(time.Second)
+		st := p.server.Stats()
+		if st.Handshakes != limit/2 || st.Demux[quic.ReplyRetry.String()] == 0 {
+			t.Errorf("%d handshakes, %d Retry packets", st.Handshakes, st.Demux[quic.ReplyRetry.String()])
+		}
+		c, err := p.dial(t.Context(), newCaller().app)
+		if err != nil {
+			t.Fatalf("an honest client: %v", err)
+		}
+		c.Close(nil)
+		for _, e := range flood {
+			e.Close()
+		}
+		time.Sleep(time.Minute)
+		if n := p.server.Stats().Handshakes; n != 0 {
+			t.Errorf("%d handshakes left", n)
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, ListenConfig{Endpoint: EndpointConfig{MaxConnections: 2}})
+		defer p.close(t)
+		var cs []*Connection
+		for range 2 {
+			c, err := p.dial(t.Context(), newCaller().app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cs = append(cs, c)
+		}
+		_, err := p.dial(t.Context(), newCaller().app)
+		if e, ok := err.(*quic.TransportError); !ok || e.Code != quic.ConnectionRefused {
+			t.Errorf("the third was told %v", err)
+		}
+		cs[0].Close(nil)
+		time.Sleep(time.Minute)
+		if _, err := p.dial(t.Context(), newCaller().app); err != nil {
+			t.Errorf("after one left: %v", err)
+		}
+		// A handshake limit of 1 lets clients in one by one: the others try again by themselves.
+		p2 := newPair(t, ListenConfig{Retry: quic.RetryNever, Endpoint: EndpointConfig{MaxHandshakes: 1}})
+		defer p2.close(t)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := p2.dial(t.Context(), newCaller().app); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if p2.server.Stats().HandshakeDrops == 0 {
+			t.Error("no attempt was dropped")
+		}
+	})
+}
+
+// A server that lost its state says so with a stateless reset, which finds its connection although it names none.
+func TestStatelessReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNet(time.Millisecond)
+		key := &[32]byte{1, 2, 3}
+		start := func() *Endpoint {
+			e := n.endpoint(t, EndpointConfig{StatelessResetKey: key}, serverAddr)
+			if _, err := e.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+				t.Fatal(err)
+			}
+			return e
+		}
+		first := start()
+		client := n.endpoint(t, EndpointConfig{}, clientAddr)
+		a, b := newCaller(), newCaller()
+		c, err := client.Dial(t.Context(), first.LocalAddr(), &DialConfig{QUIC: clientQUIC(), NewApplication: a.app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Dial(t.Context(), first.LocalAddr(), &DialConfig{QUIC: clientQUIC(), NewApplication: b.app}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		first.routers[0].sock.Close() // a crash
+		second := start()
+		if _, err := a.call(c, make([]byte, 100)); err != quic.ErrStatelessReset {
+			t.Errorf("%v", err)
+		}
+		select {
+		case err := <-b.closed:
+			t.Errorf("the other connection was told %v", err)
+		default:
+		}
+		client.Close()
+		second.Close()
+		first.Close()
+	})
+}
+
+// Stateless resets have a bound: whoever sends packets of no connection gets no packet for each.
+func TestResetLimit(t *testing.T) {
+	var l limiter
+	now := time.Unix(1000, 0)
+	for i := range 2 * resetBurst {
+		if got, want := l.allow(now), i < resetBurst; got != want {
+			t.Fatalf("reset %d: %v", i, got)
+		}
+	}
+	now = now.Add(100 * time.Millisecond)
+	n := 0
+	for l.allow(now) {
+		n++
+	}
+	if n != resetsPerSecond/10 {
+		t.Errorf("%d resets after 100 ms", n)
+	}
+}
+
+// What is in the mailboxes has bounds, for each and for all together.
+func TestMailbox(t *testing.T) {
+	shared := &budget{limit: 10 * 16 << 10}
+	a, b := &mailbox{limit: 6 * 16 << 10, shared: shared}, &mailbox{limit: -1, shared: shared}
+	put := func(m *mailbox, size, times int) (accepted int) {
+		for range times {
+			if p := newPacket(size); m.put(p) {
+				accepted++
+			} else {
+				p.release()
+			}
+		}
+		return accepted
+	}
+	if n := put(a, 10000, 10); n != 6 {
+		t.Errorf("the mailbox took %d of 6 packets", n)
+	}
+	if n := put(b, 10000, 10); n != 4 {
+		t.Errorf("all together took %d of 4 packets", n)
+	}
+	got := a.take()
+	if n := put(b, 100, 1); n != 0 {
+		t.Error("packets that were taken are no longer charged")
+	}
+	first := got.takePacket()
+	a.release(first)
+	if n := put(b, 100, 100); n != 8 {
+		t.Errorf("16 KiB took %d small packets, want 8", n)
+	}
+	a.releaseAll(got.head)
+	b.close()
+	if a.used.Load() != 0 || b.used.Load() != 0 || shared.used.Load() != 0 {
+		t.Errorf("left: %d, %d, %d", a.used.Load(), b.used.Load(), shared.used.Load())
+	}
+	if put(b, 100, 1) != 0 || b.ask(func(*mail) {}) || shared.used.Load() != 0 {
+		t.Error("a closed mailbox took something")
+	}
+}
+
+// A packet that waits pins no more memory than it needs, within a factor of the sizes of buffers.
+func TestPacketSizes(t *testing.T) {
+	for _, c := range []struct{ size, store int }{
+		{0, 2 << 10}, {1200, 2 << 10}, {2 << 10, 2 << 10}, {2<<10 + 1, 16 << 10}, {16 << 10, 16 << 10}, {20000, 64 << 10}, {64 << 10, 64 << 10},
+	} {
+		if p := newPacket(c.size); len(p.store) != c.store {
+			t.Errorf("%d bytes: a buffer of %d, want %d", c.size, len(p.store), c.store)
+		}
+	}
+}
+
+// An application that blocks costs its own connection. The router it blocked is replaced, and mail for it has a bound.
+func TestStuckApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 256 << 10
+		release := make(chan struct{})
+		var block atomic.Bool
+		stuck := newScripted()
+		stuck.reads = func(*Session) error {
+			if block.Load() {
+				<-release
+			}
+			return nil
+		}
+		n := 0
+		p := newPair(t, ListenConfig{
+			Endpoint: EndpointConfig{MailboxBytes: limit},
+			NewApplication: func(i ConnInfo) (ApplicationOverQUIC, error) {
+				if n++; n == 1 {
+					return stuck, nil
+				}
+				return newEcho(i)
+			},
+		})
+		defer p.close(t)
+		victim, other := newCaller(), newCaller()
+		v, err := p.dial(t.Context(), victim.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := p.dial(t.Context(), other.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		block.Store(true)
+		v.Do(func(s *Session) {
+			stream, _ := s.Conn().OpenStream(quic.Uni)
+			stream.TryWrite(make([]byte, 100_000), false)
+		})
+		time.Sleep(time.Second)
+		if got, err := other.call(c, []byte("hello")); err != nil || string(got) != "hello" {
+			t.Errorf("the other connection: %q, %v", got, err)
+		}
+		if _, err := p.dial(t.Context(), newCaller().app); err != nil {
+			t.Errorf("a new connection: %v", err)
+		}
+		if n := p.server.Stats().Takeovers; n == 0 {
+			t.Error("no router was replaced")
+		}
+		// Fill the mailbox.
+		flood := p.net.listen("10.6.6.6:666")
+		defer flood.Close()
+		var id quic.ConnectionID
+		p.server.mu.Lock()
+		for w := range p.server.workers {
+			if w.handle.Application() == ApplicationOverQUIC(stuck) {
+				id = w.ids[len(w.ids)-1]
+			}
+		}
+		p.server.mu.Unlock()
+		packet := append(id.Append([]byte{0x40}), make([]byte, 1000)...)
+		for i := range 1000 {
+			flood.Send(udp.Datagrams{Buf: packet, Remote: p.server.LocalAddr()})
+			if i%100 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		if st := p.server.Stats(); st.QueuedBytes > limit || st.MailboxDrops == 0 {
+			t.Errorf("%d bytes queued, %d drops", st.QueuedBytes, st.MailboxDrops)
+		}
+		block.Store(false)
+		close(release)
+		time.Sleep(time.Second)
+		if st := p.server.Stats(); st.QueuedBytes != 0 {
+			t.Errorf("%d bytes queued after the end", st.QueuedBytes)
+		}
+		if got, err := other.call(c, []byte("hello")); err != nil || string(got) != "hello" {
+			t.Errorf("the other connection afterwards: %q, %v", got, err)
+		}
+		if st := v.Stats(); st.RTT == 0 || stuck.closes.Load() != 0 {
+			t.Error("the stuck connection did not survive")
+		}
+	})
+}
