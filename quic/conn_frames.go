@@ -235,6 +235,7 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
 	}
 	if in.space == recovery.AppData {
+		c.checkBlackHole()
 		if err := c.keys.Acked(f.Largest(), in.phase); err == protect.ErrKeyUpdate {
 			return n, transportError(KeyUpdateError, "")
 		}

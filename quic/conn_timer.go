@@ -73,9 +73,8 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		return
 	}
 	if due(c.now, c.rec.Timeout()) {
-		if c.rec.OnTimeout(c.now, c) {
-			c.checkBlackHole()
-		}
+		c.rec.OnTimeout(c.now, c)
+		c.checkBlackHole()
 	}
 	if due(c.now, c.keepAliveDeadline()) {
 		c.sendPing = true

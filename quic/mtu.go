@@ -118,9 +118,10 @@ func (c *Conn) MTUProbeAcked(size int) {
 // MTUProbeLost implements recovery.Handler.
 func (c *Conn) MTUProbeLost(size int) { c.path.mtu.lost(size) }
 
-// checkBlackHole falls back to small packets when too many probe timeouts have passed in a row.
+// checkBlackHole falls back to small packets when large ones alone get lost, or when too many probe timeouts have passed in
+// a row.
 func (c *Conn) checkBlackHole() {
-	if c.rec.PTOCount() >= blackHolePTOs && c.path.mtu.blackHole(c.now) {
+	if (c.rec.BlackHole() || c.rec.PTOCount() >= blackHolePTOs) && c.path.mtu.blackHole(c.now) {
 		c.rec.SetMaxDatagram(c.path.mtu.size)
 	}
 }

@@ -106,6 +106,7 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 				n.eliciting = true
 			}
 			if r.onPath(space, pn, p) {
+				r.large.onAcked(p)
 				if p.flags&InFlight != 0 {
 					n.bytes += int(p.size)
 					n.sent = p.sent

@@ -50,6 +50,7 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 			if r.cc.OnCongestion(now, p.sent) {
 				r.losses.begin(true)
 			}
+			r.large.onLost(now, p)
 			r.losses.lost++
 			p.epoch = r.losses.epoch
 			if p.flags&ECT0 != 0 {
@@ -186,3 +187,32 @@ func (c *persistentCongestion) onLost(sent monotime.Time, limit time.Duration, f
 
 // persistentDuration returns RFC 9002, Section 7.6.1's, which includes the peer's max_ack_delay in every space.
 func (r *Recovery) persistentDuration() time.Duration { return 3 * r.PTO(AppData) }
+
+// minDatagram is what every path carries (RFC 9000, Section 14).
+const minDatagram = 1200
+
+// blackHoleRounds is in how many round trips all large packets must be lost before the path counts as too narrow for them.
+const blackHoleRounds = 3
+
+// largeLosses watches whether the path has ceased to carry packets that are larger than the minimum, while small ones get
+// through (RFC 8899, Section 4.3).
+type largeLosses struct {
+	rounds int // round trips with losses of large packets, since one arrived
+	latest monotime.Time
+}
+
+func (l *largeLosses) onLost(now monotime.Time, p *sentPacket) {
+	if p.size > minDatagram && p.sent > l.latest {
+		l.rounds++
+		l.latest = now
+	}
+}
+
+func (l *largeLosses) onAcked(p *sentPacket) {
+	if p.size > minDatagram {
+		l.rounds = 0
+	}
+}
+
+// BlackHole reports whether packets of more than 1,200 bytes seem to vanish on the path. SetMaxDatagram begins the watch anew.
+func (r *Recovery) BlackHole() bool { return r.large.rounds >= blackHoleRounds }

@@ -41,6 +41,7 @@ type Recovery struct {
 	windowFull monotime.Time
 	reorder    reorderTolerance
 	losses     lossPeriod
+	large      largeLosses
 
 	client        bool
 	noPacing      bool
@@ -243,6 +244,7 @@ func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
 	r.rtt.init(0)
 	r.reorder.init()
 	r.losses.begin(false)
+	r.large = largeLosses{}
 	r.ecn.reset()
 	r.pacer = congestion.Pacer{}
 	r.setPacingRate()
@@ -282,6 +284,7 @@ func (r *Recovery) SetAmplificationLimited(limited bool) {
 // SetMaxDatagram changes the size of a full packet, after path MTU discovery.
 func (r *Recovery) SetMaxDatagram(n int) {
 	r.maxDatagram = n
+	r.large = largeLosses{}
 	r.cc.SetMaxDatagramSize(n)
 	r.setPacingRate()
 }

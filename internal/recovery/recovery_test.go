@@ -590,6 +590,35 @@ func TestMTUProbe(t *testing.T) {
 	}
 }
 
+func TestBlackHole(t *testing.T) {
+	s := confirmed(t)
+	large := func() {
+		s.Record(AppData, Frame{ID: s.NextPN(AppData)})
+		s.Sent(s.now, AppData, 1400, data)
+	}
+	// Several lost at once are one sign, and a large packet that arrives clears all doubt.
+	for round := range 2 * blackHoleRounds {
+		large()
+		large()
+		s.sendN(3, 0)
+		s.wait(10 * ms)
+		next := s.NextPN(AppData)
+		s.ack(AppData, 0, next-3, next-1)
+		if got, want := s.BlackHole(), round%blackHoleRounds == blackHoleRounds-1; got != want {
+			t.Fatalf("black hole after %d rounds: %v", round+1, got)
+		}
+		if s.BlackHole() {
+			large()
+			s.wait(10 * ms)
+			s.ack(AppData, 0, next, next)
+			if s.BlackHole() {
+				t.Fatal("still a black hole after a large packet arrived")
+			}
+		}
+		s.wait(10 * ms)
+	}
+}
+
 func TestAbandon(t *testing.T) {
 	s := confirmed(t)
 	s.Record(AppData, Frame{ID: 77})
