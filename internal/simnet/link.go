@@ -43,10 +43,11 @@ type linkState struct {
 	Link
 	own       bool
 	stats     LinkStats
-	busyUntil time.Time // when the rate has served what is queued
-	lastAt    time.Time // the latest arrival so far: jitter does not reorder
-	burst     int       // losses that are still owed
-	unlucky   int       // losses and corruptions in a row
+	busyUntil time.Time   // when the rate has served what is queued
+	queue     []time.Time // when what is queued will have departed
+	lastAt    time.Time   // the latest arrival so far: jitter does not reorder
+	burst     int         // losses that are still owed
+	unlucky   int         // losses and corruptions in a row
 }
 
 // ipOverhead is what the rate counts on top of the UDP payload: IPv4 and UDP headers.
@@ -97,7 +98,10 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 		if l.busyUntil.Before(w.now) {
 			l.busyUntil = w.now
 		}
-		waiting := int(l.busyUntil.Sub(w.now) / max(perDatagram, 1))
+		for len(l.queue) > 0 && !l.queue[0].After(w.now) {
+			l.queue = l.queue[1:]
+		}
+		waiting := len(l.queue)
 		if l.Queue > 0 && waiting >= l.Queue {
 			l.stats.QueueDrops++
 			return
@@ -108,6 +112,7 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 		}
 		l.busyUntil = l.busyUntil.Add(perDatagram)
 		departs = l.busyUntil
+		l.queue = append(l.queue, departs)
 	}
 	if l.Clear {
 		ecn = quic.NotECT

@@ -256,7 +256,7 @@ func TestPathMTU(t *testing.T) {
 	for _, mtu := range []int{1200, 1201, 1230, 1280, 1372, 1400, 1452, 1472, 0} {
 		t.Run(fmt.Sprint(mtu), func(t *testing.T) {
 			link := Link{Rate: 50e6, Delay: 10 * ms, Queue: 100, MTU: mtu}
-			p := newPair(t, virtually(t, 1), download(2e6), func(o *options) { o.both(link) })
+			p := newPair(t, virtually(t, 1), download(5e6), func(o *options) { o.both(link) })
 			p.run()
 			most := 1452
 			if mtu > 0 {
