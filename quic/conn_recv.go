@@ -139,7 +139,6 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	if c.hs == nil || h.Type == wire.ZeroRTT {
 		return packetDrop
 	}
-	local := 0
 	if c.local.active[0].id != h.DCID {
 		// RFC 9000, Section 7.2: until it hears from the server, the client uses the ID that it made up.
 		if c.side == Client || h.DCID != c.hs.initialDCID {
@@ -198,7 +197,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		c.path.validated = true
 		c.updateAmplification()
 	}
-	in := packetIn{d: d, typ: h.Type, space: space, local: uint64(local)}
+	in := packetIn{d: d, typ: h.Type, space: space}
 	if !c.handlePayload(&in, payload) {
 		return packetOpened
 	}

@@ -89,6 +89,7 @@ type testPair struct {
 	demux   DemuxConfig
 	front   *Demux
 	retries int
+	still   int // steps since time moved on
 	events  [2][]Event
 	segs    int
 	sent    [2]int
@@ -236,6 +237,9 @@ func (p *testPair) step(limit time.Time) bool {
 	}
 	if next.After(p.now) {
 		p.now = next
+		p.still = 0
+	} else if p.still++; p.still > 50 {
+		p.t.Fatal("timeouts that are due stay due: an owner would spin")
 	}
 	for side, c := range p.conn {
 		p.deliver(Side(side))
