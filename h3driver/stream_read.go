@@ -130,18 +130,18 @@ func (s *Stream) Trailers() []h3.Field {
 }
 
 // CancelRead asks the peer to stop its message, with code (RequestCancelled, or NoError once a server has answered),
-// and throws away what has arrived. It does nothing after the end of the message. Read returns an error from now on. It never
-// blocks.
+// and throws away what has arrived; the peer does not hear of it if the message has ended. Read returns an error from now
+// on. It never blocks.
 func (s *Stream) CancelRead(code h3.ErrCode) {
 	s.mu.Lock()
 	in := &s.in
+	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
+	in.ring.release()
 	if in.cancelled || in.complete || s.closed {
-		in.ring.release()
+		in.err, in.complete = err, false
 		s.mu.Unlock()
 		return
 	}
-	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
-	in.ring.release()
 	in.dst = nil
 	in.cancelled, in.stopCode = true, code
 	in.end(err)

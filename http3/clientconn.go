@@ -63,6 +63,9 @@ func (c *ClientConn) Stats() quic.Stats { return c.connection.Stats() }
 // ConnectionState returns what TLS negotiated.
 func (c *ClientConn) ConnectionState() tls.ConnectionState { return *c.tls }
 
+// Err returns why the connection ended, nil while it lives.
+func (c *ClientConn) Err() error { return c.controller.Err() }
+
 // Close closes the connection at once; requests on it fail.
 func (c *ClientConn) Close() error {
 	c.transport.retire(c)

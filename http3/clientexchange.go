@@ -134,7 +134,7 @@ func (x *clientExchange) closeBody() {
 
 // stopBody hears that the server needs no more of the request; in the connection's step.
 func (x *clientExchange) stopBody() {
-	if x.hasBody {
+	if x.hasBody && !x.stopped.Swap(true) {
 		go x.closeBody()
 	}
 }

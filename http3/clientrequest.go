@@ -232,7 +232,7 @@ func (x *clientExchange) sendBody() {
 	if err != nil {
 		x.stream.CancelWrite(h3.RequestCancelled)
 		var reading *bodyReadError
-		if errors.As(err, &reading) {
+		if errors.As(err, &reading) && !x.stopped.Load() {
 			x.abort(reading.err)
 			x.gotError(reading.err)
 		}

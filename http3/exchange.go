@@ -38,6 +38,9 @@ func (x *exchange) serve(b *fieldBuffer, fin bool) {
 			x.w.connect = b.fields[i].Value == http.MethodConnect
 		}
 	}
+	if parent := x.ctx.Context; parent.Done() != nil {
+		defer context.AfterFunc(parent, func() { x.ctx.end(parent.Err()) })()
+	}
 	r, err := x.newRequest(b.fields, fin)
 	b.free()
 	if err != nil {

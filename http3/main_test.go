@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"runtime"
 	"strings"
@@ -93,6 +94,7 @@ type site struct {
 	server    *http3.Server    // nil over HTTP/2
 	transport *http3.Transport // nil over HTTP/2
 	served    chan error
+	tag       string // sent with requests as X-Tag, if set
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -153,6 +155,9 @@ func (s *site) newRequest(t testing.TB, method, path string, body io.Reader) *ht
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.tag != "" {
+		r.Header.Set("X-Tag", s.tag)
+	}
 	return r
 }
 
@@ -169,4 +174,20 @@ func (s *site) get(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// connection returns the connection that a request now uses.
+func (s *site) connection(t testing.TB) *http3.ClientConn {
+	t.Helper()
+	var conn *http3.ClientConn
+	r := s.newRequest(t, "GET", "/", nil)
+	res, err := s.client.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn.(*http3.ClientConn) },
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return conn
 }
