@@ -37,6 +37,7 @@ func FuzzRequestStream(f *testing.F) {
 		for _, ev := range p.events[quic.Server] {
 			if ev.Kind == EventHeaders {
 				ev.Stream.Reset(NoError)
+				ev.Stream.StopSending(NoError)
 			}
 		}
 		p.run()
