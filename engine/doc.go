@@ -1,2 +1,44 @@
-// Package engine runs QUIC connections on UDP sockets.
+// Package engine runs QUIC connections on UDP sockets: it is the half of Dunlin that has sockets, goroutines and a clock,
+// around the half that has none (package quic).
+//
+// # An application
+//
+// What runs on a connection is an [ApplicationOverQUIC]: an object with methods that the engine calls when packets have
+// come, when there may be something to write, and when the connection ends. They are called one at a time and must not
+// block, so that an application needs no locks of its own. A server makes one for every connection that it accepts, a
+// client one for every connection that it dials:
+//
+//	l, err := engine.Listen(&engine.ListenConfig{
+//		QUIC:           &quic.Config{TLS: tlsConfig},
+//		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &myServer{}, nil },
+//	}, ":4433")
+//
+//	c, err := engine.Dial(ctx, "example.org:4433", &engine.DialConfig{
+//		QUIC:           &quic.Config{TLS: tlsConfig},
+//		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &myClient{}, nil },
+//	})
+//
+// The directory examples/echo has a whole protocol that can be read in two minutes.
+//
+// # Who runs it
+//
+// A router reads one socket. It finds the connection of every datagram by its connection ID, and leaves the datagrams in the
+// mailbox of that connection's worker. The worker's step empties the mailbox into the quic.Conn, lets the application read
+// and write, and sends what the connection has to send, until there is nothing left to do.
+//
+// A worker has no goroutine of its own. The step is run by whoever has cause to: by the router that brought the packets, for
+// that saves waking up anybody; by a goroutine of the runtime's timers; by a goroutine that was started for it; or
+// by the one that just wrote something and called [Session.Flush]. Between steps a connection is some memory and one timer.
+// An application that does take its time all the same delays other connections by milliseconds at most: then another
+// goroutine reads the socket.
+//
+// Goroutines outside of the step reach the connection through its handle, the [Connection], and through [Session.Wake]: they
+// leave what they want done where the application finds it, and wake it up. [Connection.Do] runs a function in the step.
+//
+// # What is bounded
+//
+// Packets wait in mailboxes up to EndpointConfig.MailboxBytes for one connection and EndpointMailboxBytes for all; what exceeds
+// that is dropped and counted, and congestion control does the rest. MaxHandshakes and MaxConnections bound what clients
+// can make a server hold; under load they must prove their address first (RFC 9000, Section 8.1). [Endpoint.Stats] counts
+// whatever was dropped and why.
 package engine
