@@ -120,7 +120,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 		}
 		o.up, o.down = up, down
 		// A client that only receives has nothing to tell a new address with.
-		o.client.KeepAlive = 10 * time.Second
+		o.client.KeepAlive = time.Second
 	})
 	for range maybe(rng, 0.5, func() int { return rng.IntN(5) }) {
 		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(6)))

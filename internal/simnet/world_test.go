@@ -108,7 +108,11 @@ func (p *pair) run() {
 func (p *pair) checkEnd() {
 	p.t.Helper()
 	if !p.asked.Done {
-		p.t.Fatalf("client ended (%v) before all was done: %v", p.client.Err, p.asked)
+		var server error
+		if s := p.server.Peers(); len(s) > 0 {
+			server = s[0].Err
+		}
+		p.t.Fatalf("client ended (%v), server (%v), before all was done: %v", p.client.Err, server, p.asked)
 	}
 	// What a slow reader has not read when the connection ends is acknowledged all the same.
 	if got, want := p.answers.FromPeer, len(p.asked.Open); got != want && p.answers.ReadDelay == 0 {
