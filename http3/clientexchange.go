@@ -282,7 +282,10 @@ func (x *clientExchange) repeatable(err error, reused bool) bool {
 	}
 	var e *h3.Error
 	if errors.As(err, &e) && e.OnStream {
-		// RFC 9114, Section 4.1.1: the server has not processed it.
+		// RFC 9114, Section 4.1.1: the server has not processed it, and is likely to reject the next one too.
+		if e.Code == h3.RequestRejected {
+			x.conn.transport.retire(x.conn)
+		}
 		return e.Code == h3.RequestRejected
 	}
 	return reused && errors.Is(err, net.ErrClosed) && !errors.Is(err, quic.ErrHandshakeTimeout) && x.idempotent()

@@ -146,7 +146,7 @@ func (t *Transport) watch(c *ClientConn) {
 	t.releaseEndpoint()
 }
 
-// retire makes sure that c gets no further requests. It never blocks.
+// retire makes sure that c gets no further requests and ends with the last one that it has. It never blocks.
 func (t *Transport) retire(c *ClientConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -154,6 +154,7 @@ func (t *Transport) retire(c *ClientConn) {
 	if e := t.pool[c.key]; e != nil && e.conn == c {
 		delete(t.pool, c.key)
 	}
+	c.closeIfOver()
 }
 
 // release says that a request on c is over.
@@ -161,6 +162,14 @@ func (t *Transport) release(c *ClientConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.active--
+	c.closeIfOver()
+}
+
+// closeIfOver closes a retired connection without requests; with transport.mu held.
+func (c *ClientConn) closeIfOver() {
+	if c.retired && c.active == 0 {
+		c.closeNow()
+	}
 }
 
 // useEndpoint makes sure that there is an endpoint and counts a user; with t.mu held.

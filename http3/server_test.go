@@ -436,23 +436,6 @@ func TestServerTimeouts(t *testing.T) {
 			t.Error("the client took the response for complete")
 		}
 	})
-	t.Run("write, after the handler", func(t *testing.T) {
-		s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Write(make([]byte, 70_000)) // fits the send buffer but not the client's window
-		}), func(s *http3.Server, tr *http3.Transport) {
-			s.WriteTimeout = 50 * time.Millisecond
-			tr.QUIC = &quic.Config{StreamWindow: 10_000, MaxStreamWindow: 10_000}
-		})
-		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		n, err := io.Copy(io.Discard, res.Body)
-		if n != 70_000 || err != nil {
-			t.Errorf("%d bytes, %v", n, err)
-		}
-	})
 	t.Run("idle", func(t *testing.T) {
 		s := newSite(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 			func(s *http3.Server, _ *http3.Transport) { s.IdleTimeout = 20 * time.Millisecond })
