@@ -26,7 +26,7 @@ const (
 type Endpoint struct {
 	cfg      EndpointConfig
 	resetKey [32]byte
-	tokens   quic.TokenStore
+	tokens   quic.TokenStore // made by the first Listen
 	log      *slog.Logger
 
 	routers    []*router
@@ -71,7 +71,6 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	} else {
 		rand.Read(e.resetKey[:])
 	}
-	e.tokens = quic.NewTokenStore(tokenStoreSize)
 	if err := e.routes.init(); err != nil {
 		return nil, err
 	}
@@ -98,10 +97,13 @@ func orDefault(n, def int) int {
 // openDoors gives every router a Demux that lets attempts through to l, or none if l is nil.
 func (e *Endpoint) openDoors(l *Listener) error {
 	cfg := quic.DemuxConfig{
-		ConnectionIDs: e.cfg.ConnectionIDs, StatelessResetKey: &e.resetKey, Tokens: e.tokens, NoAccept: l == nil,
+		ConnectionIDs: e.cfg.ConnectionIDs, StatelessResetKey: &e.resetKey, NoAccept: l == nil,
 	}
 	if l != nil {
-		cfg.Retry = l.retry
+		if e.tokens == nil {
+			e.tokens = quic.NewTokenStore(tokenStoreSize)
+		}
+		cfg.Retry, cfg.Tokens = l.retry, e.tokens
 	}
 	for _, r := range e.routers {
 		demux, err := quic.NewDemux(cfg)

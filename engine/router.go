@@ -12,8 +12,9 @@ import (
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
-// readBatch is how many reads a router takes from the system in one call. Each has a buffer of 64 KiB, which holds the
-// datagrams of one sender if the system coalesces them.
+// readBatch is how many reads at most a router takes from the system in one call. Each has a buffer of 64 KiB, which holds
+// the datagrams of one sender if the system coalesces them. A router begins with one, and doubles their number when a read
+// fills them all: the socket of a client with one connection hardly ever does.
 const readBatch = 8
 
 // router owns the receive half of one socket. It finds the connection of every datagram, leaves datagrams for one connection
@@ -41,14 +42,21 @@ type frontDoor struct {
 
 func newRouter(e *Endpoint, sock udp.Socket) *router {
 	r := &router{e: e, sock: sock, local: sock.LocalAddr()}
-	r.msgs = make([]udp.Message, readBatch)
-	r.packets = make([]*packet, readBatch)
-	for i := range r.msgs {
-		r.lend(i)
-	}
+	r.grow()
 	r.turn.watched.Store(true)
 	r.turn.timer = time.AfterFunc(turnTime, r.watch)
 	return r
+}
+
+// grow doubles the number of buffers.
+func (r *router) grow() {
+	n := len(r.msgs)
+	more := min(max(1, n), readBatch-n)
+	r.msgs = append(r.msgs, make([]udp.Message, more)...)
+	r.packets = append(r.packets, make([]*packet, more)...)
+	for i := range more {
+		r.lend(n + i)
+	}
 }
 
 // lend gives the socket a new buffer for the i-th message.
@@ -62,6 +70,10 @@ func (r *router) run() {
 	for r.wakeTouched() {
 		n, err := r.sock.ReadBatch(r.msgs)
 		if err != nil {
+			for i, p := range r.packets {
+				p.store = r.msgs[i].Buf
+				p.release()
+			}
 			r.e.routerStopped(r, err)
 			return
 		}
@@ -71,6 +83,9 @@ func (r *router) run() {
 			} else {
 				r.sort(i)
 			}
+		}
+		if n == len(r.msgs) && n < readBatch {
+			r.grow()
 		}
 	}
 }
@@ -168,6 +183,7 @@ func (r *router) deliver(w *worker, i, start, end int) {
 	var p *packet
 	if n := end - start; start == 0 && end == m.N && n > packetSizes[largestPacket-1] {
 		p = r.packets[i]
+		p.store = m.Buf // ReadBatch may have changed the order of the buffers
 		p.in.Data = m.Buf[:n]
 		r.lend(i)
 	} else {
