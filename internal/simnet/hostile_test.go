@@ -150,6 +150,45 @@ func TestCloseAnytime(t *testing.T) {
 	}
 }
 
+// TestForgedMigration: somebody who sees the client's datagrams sends copies that arrive first, from a victim's address. The
+// victim gets no more than three times what seems to come from it, and the transfer goes on with the client.
+func TestForgedMigration(t *testing.T) {
+	for _, spoof := range []int{1, 3, 20} {
+		t.Run(fmt.Sprint(spoof), func(t *testing.T) {
+			w := virtually(t, 1)
+			p := newPair(t, w, download(3e6), func(o *options) {
+				o.client.KeepAlive = 200 * ms
+				o.both(Link{Rate: 20e6, Delay: 15 * ms, Queue: 50})
+			})
+			victim := netip.MustParseAddrPort("203.0.113.9:9999")
+			var forged, hit, left int
+			w.Trace = func(_ time.Time, from, to netip.AddrPort, data []byte) {
+				switch {
+				case to == victim:
+					if hit += len(data); hit > 3*forged {
+						w.fail("%d bytes to a victim in whose name %d were sent", hit, forged)
+					}
+				case from == p.client.Addr && left > 0:
+					left--
+					forged += len(data)
+					w.deliver(victim, to, quic.NotECT, bytes.Clone(data), w.now.Add(ms))
+				}
+			}
+			w.After(300*ms, func() { left = spoof })
+			p.run()
+			if hit == 0 {
+				t.Error("the server never wrote to the victim: nothing was tested")
+			}
+			if p.took() > 6*time.Second {
+				t.Errorf("done after %v", p.took())
+			}
+			if got := p.server.Peers()[0].Conn.Path().Remote; got != p.client.Addr {
+				t.Errorf("the server sends to %v, the client is at %v", got, p.client.Addr)
+			}
+		})
+	}
+}
+
 // TestServerForgets: a server that lost its state says so by a stateless reset, and the client stops at once.
 func TestServerForgets(t *testing.T) {
 	w := virtually(t, 1)

@@ -190,14 +190,23 @@ func (w *World) NewClient(cfg *quic.Config, server *Server, app App) (*Client, e
 	return c, nil
 }
 
-// Rebind gives the client another address, as a NAT does: what it sends comes from there, what is sent to the old one is
-// lost, and the connection does not notice.
-func (c *Client) Rebind() {
+// Rebind gives the client another port, as a NAT does: what it sends comes from there, what is sent to the old one is lost,
+// and the connection does not notice.
+func (c *Client) Rebind() { c.moveTo(netip.AddrPortFrom(c.Addr.Addr(), c.Addr.Port()+1000)) }
+
+// Roam gives the client another IP address in the same way.
+func (c *Client) Roam() {
+	ip := c.Addr.Addr().As4()
+	ip[1]++
+	c.moveTo(netip.AddrPortFrom(netip.AddrFrom4(ip), c.Addr.Port()))
+}
+
+func (c *Client) moveTo(addr netip.AddrPort) {
 	w := c.World
 	delete(w.hosts, c.Addr)
-	c.Addr = netip.AddrPortFrom(c.Addr.Addr(), c.Addr.Port()+1000)
-	w.hosts[c.Addr] = c
-	w.nat[c.inside] = c.Addr
+	c.Addr = addr
+	w.hosts[addr] = c
+	w.nat[c.inside] = addr
 }
 
 func (c *Client) receive(in quic.Inbound) {

@@ -67,7 +67,9 @@ func (p *pair) mishap(what int) func() {
 			end.Conn.Ping()
 		case what == 3 && p.client.Conn.Confirmed():
 			p.client.Rebind()
-		case what >= 4:
+		case what == 4 && p.client.Conn.Confirmed():
+			p.client.Roam()
+		case what >= 5:
 			up, down := p.linkState(p.client.Addr, p.server.Addr), p.linkState(p.server.Addr, p.client.Addr)
 			up.Down, down.Down = true, true
 			p.After(between(p.Rand(), 2*time.Second), func() { up.Down, down.Down = false, false })
@@ -123,7 +125,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 		o.client.KeepAlive = time.Second
 	})
 	for range maybe(rng, 0.5, func() int { return rng.IntN(5) }) {
-		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(6)))
+		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(7)))
 	}
 	if err := p.Run(forever); err != nil {
 		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)

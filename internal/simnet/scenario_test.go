@@ -234,7 +234,11 @@ func TestRebinding(t *testing.T) {
 					o.both(Link{Rate: 20e6, Delay: 15 * ms, Queue: 50, Loss: loss})
 				})
 				for i := range 4 {
-					w.After(time.Duration(200+300*i)*ms, p.client.Rebind)
+					move := p.client.Rebind
+					if i%2 == 1 {
+						move = p.client.Roam
+					}
+					w.After(time.Duration(200+300*i)*ms, move)
 				}
 				p.run()
 				if p.took() < 1100*ms {
