@@ -65,7 +65,7 @@ func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
 			break
 		}
 	}
-	if !c.sendAt.IsZero() && !c.pendingData() {
+	if !c.sendAt.IsZero() && !c.pendingData() && !p.wantsProbe() {
 		// The pacer holds nothing back.
 		c.sendAt = 0
 	}
@@ -443,6 +443,10 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 		// RFC 9000, Sections 8.2.1 and 8.2.2: expanded to 1,200 bytes, if the path may carry so many yet.
 		size := int(min(p.credit(), minDatagramSize))
 		if size < minUsefulDatagram {
+			continue
+		}
+		// RFC 9000, Section 8.2.2: nothing but congestion control delays an answer.
+		if p == c.path && !c.maySend(recovery.AppData, size) {
 			continue
 		}
 		w := packetWriter{space: recovery.AppData, rec: &c.rec}

@@ -283,3 +283,18 @@ func TestUnknownAddresses(t *testing.T) {
 		t.Error("a packet from another address was used during the handshake")
 	}
 }
+
+// A flood of small challenges on the path in use is not answered with a flood of large datagrams: congestion control holds.
+func TestChallengeFlood(t *testing.T) {
+	s := newScript(t, Server)
+	total := 0
+	for i := range 1000 {
+		s.send(wire.AppendPathChallenge(nil, [8]byte{byte(i), byte(i >> 8)}))
+		for _, f := range find(s.sent(), wire.FramePathResponse) {
+			total += f.size
+		}
+	}
+	if most := 2 * s.c.Stats().Cwnd; total > most {
+		t.Errorf("%d bytes sent at once with a congestion window of %d", total, most/2)
+	}
+}
