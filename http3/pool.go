@@ -3,6 +3,7 @@ package http3
 import (
 	"context"
 	"net/http/httptrace"
+	"runtime"
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/udp"
@@ -185,11 +186,20 @@ func (t *Transport) useEndpoint() error {
 	return nil
 }
 
-// newClientEndpoint opens a socket of either family, if the host has both.
+// clientAddresses are what a Transport's sockets are bound to. On Linux one socket does for both families; elsewhere such a
+// socket does not set the don't-fragment bit for IPv4 reliably.
+func clientAddresses() []string {
+	if runtime.GOOS == "linux" {
+		return []string{":0"}
+	}
+	return []string{"0.0.0.0:0", "[::]:0"}
+}
+
+// newClientEndpoint opens what reaches both families, if the host has both.
 func newClientEndpoint(cfg *engine.EndpointConfig) (*engine.Endpoint, error) {
 	var sockets []udp.Socket
 	var first error
-	for _, addr := range []string{"0.0.0.0:0", "[::]:0"} {
+	for _, addr := range clientAddresses() {
 		s, err := udp.Listen(addr, &udp.Config{Errors: true})
 		if err != nil {
 			if first == nil {
