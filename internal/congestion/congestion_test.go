@@ -38,7 +38,9 @@ func (p *path) round(limited bool) {
 	for i := range packets {
 		at := sent.Add(rtt / time.Duration(packets) * time.Duration(i))
 		p.now = at.Add(rtt)
-		p.OnAck(Ack{Now: p.now, Sent: at, Bytes: mss, InFlight: window, RTT: rtt, SRTT: rtt, MinRTT: p.base, AppLimited: limited})
+		p.OnAck(Ack{
+			Now: p.now, Sent: at, Bytes: mss, InFlight: window, RTT: rtt, SRTT: rtt, MinRTT: p.base, AppLimited: limited,
+		})
 	}
 }
 
@@ -216,7 +218,8 @@ func TestNewRenoAddsOnePacketPerWindow(t *testing.T) {
 	}
 }
 
-// TestCUBICFollowsTheFunction compares the window after a loss with RFC 9438's formula, on a path so long that Reno is slower.
+// TestCUBICFollowsTheFunction compares the window after a loss with RFC 9438's formula, on a path so long that Reno is
+// slower.
 func TestCUBICFollowsTheFunction(t *testing.T) {
 	p := newPath(NewCUBIC(mss), 200*ms)
 	c := p.Controller.(*cubic)
@@ -275,7 +278,8 @@ func TestCUBICFastConvergence(t *testing.T) {
 	}
 }
 
-// TestHyStartLeavesSlowStart: the RTT rises when the window exceeds the path's capacity, and slow start ends without a loss.
+// TestHyStartLeavesSlowStart: the RTT rises when the window exceeds the path's capacity, and slow start ends without a
+// loss.
 func TestHyStartLeavesSlowStart(t *testing.T) {
 	p := newPath(NewCUBIC(mss), 50*ms)
 	p.rate = 4e6 // 200 packets per RTT

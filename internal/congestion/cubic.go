@@ -15,8 +15,8 @@ const (
 	cubicAlpha = 3 * (1 - cubicBeta) / (1 + cubicBeta)
 )
 
-// cubic is the controller of RFC 9438. Windows are in bytes, and in floating point so that the small steps of an ACK are
-// not rounded away.
+// cubic is the controller of RFC 9438. Windows are in bytes, and in floating point so that the small steps of an ACK
+// are not rounded away.
 type cubic struct {
 	maxDatagram float64
 	cubicState

@@ -20,8 +20,8 @@ const (
 // noRTT is longer than every RTT.
 const noRTT = time.Duration(math.MaxInt64)
 
-// hystart is HyStart++ (RFC 9406): it leaves slow start when the RTT rises, before packets are lost, by way of conservative
-// slow start (CSS), which checks that the rise was no accident.
+// hystart is HyStart++ (RFC 9406): it leaves slow start when the RTT rises, before packets are lost, by way of
+// conservative slow start (CSS), which checks that the rise was no accident.
 type hystart struct {
 	round       monotime.Time // a round ends when a packet sent later than this is acknowledged
 	lastMin     time.Duration // of the previous round

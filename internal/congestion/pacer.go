@@ -12,13 +12,13 @@ const (
 	pacerBurst = 2 * time.Millisecond
 	// pacerBurstPackets is the least burst in full packets: an initial window (RFC 9002, Section 7.7).
 	pacerBurstPackets = 10
-	// pacerQuantum is for how long the pacer, once closed, collects credit before it asks to be woken: at high rates many
-	// packets go out by one system call.
+	// pacerQuantum is for how long the pacer, once closed, collects credit before it asks to be woken: at high rates
+	// many packets go out by one system call.
 	pacerQuantum = 500 * time.Microsecond
 )
 
-// Pacer is a token bucket (RFC 9002, Section 7.7) that reckons in time: each packet moves the instant at which the bucket
-// was in balance by as long as the packet takes at the current rate. The zero Pacer lets everything pass.
+// Pacer is a token bucket (RFC 9002, Section 7.7) that reckons in time: each packet moves the instant at which the
+// bucket was in balance by as long as the packet takes at the current rate. The zero Pacer lets everything pass.
 type Pacer struct {
 	perMiB  uint64        // nanoseconds per 2^20 bytes; 0 for no limit
 	burst   time.Duration // how far balance may lie in the past

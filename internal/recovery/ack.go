@@ -16,9 +16,9 @@ type newlyAcked struct {
 	largest   *sentPacket   // the packet of the frame's largest number, if newly acknowledged and on the current path
 }
 
-// OnAck processes an ACK frame in a packet of space that the socket had at received. Frames become known as acknowledged
-// or lost to h before it returns. What it costs depends on the packets newly acknowledged, not on how many are in flight
-// or how often the peer repeats itself.
+// OnAck processes an ACK frame in a packet of space that the socket had at received. Frames become known as
+// acknowledged or lost to h before it returns. What it costs depends on the packets newly acknowledged, not on how many
+// are in flight or how often the peer repeats itself.
 func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.AckFrame, h Handler) error {
 	s := &r.spaces[space]
 	largest := ack.Largest()
@@ -77,8 +77,8 @@ func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.Ack
 	return nil
 }
 
-// appLimited reports whether the window was not fully used while the packets up to the one sent at sent were in flight. In slow
-// start half of it is enough: the window is then about to be twice what was in use a round trip ago.
+// appLimited reports whether the window was not fully used while the packets up to the one sent at sent were in flight.
+// In slow start half of it is enough: the window is then about to be twice what was in use a round trip ago.
 func (r *Recovery) appLimited(sent monotime.Time, inFlight int) bool {
 	if r.windowFull != 0 && r.windowFull >= sent {
 		return false
@@ -86,8 +86,8 @@ func (r *Recovery) appLimited(sent monotime.Time, inFlight int) bool {
 	return !r.cc.InSlowStart() || 2*inFlight < r.cc.Window()
 }
 
-// ackRange acknowledges the packets numbered lo to hi, both held by the ring. Runs that were acknowledged before are jumped
-// over: each packet passed gets a jump to the end of the range, so that no later ACK walks the same way.
+// ackRange acknowledges the packets numbered lo to hi, both held by the ring. Runs that were acknowledged before are
+// jumped over: each packet passed gets a jump to the end of the range, so that no later ACK walks the same way.
 func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint64, n *newlyAcked, h Handler) {
 	s := &r.spaces[space]
 	for pn := lo; pn <= hi; {

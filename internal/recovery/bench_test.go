@@ -28,8 +28,8 @@ func (deaf) FrameLost(Space, Frame)  {}
 func (deaf) MTUProbeAcked(int)       {}
 func (deaf) MTUProbeLost(int)        {}
 
-// bulk is a connection that sends in bulk, with a number of packets always in flight, and hears an ACK for every batch of
-// them. Of every lossEvery packets one is lost.
+// bulk is a connection that sends in bulk, with a number of packets always in flight, and hears an ACK for every batch
+// of them. Of every lossEvery packets one is lost.
 type bulk struct {
 	r         Recovery
 	received  Received

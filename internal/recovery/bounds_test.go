@@ -56,8 +56,8 @@ func TestManyFramesAreBounded(t *testing.T) {
 	}
 }
 
-// TestHostileAcksAreCheap has a peer that leaves the first packet out, so that nothing can be forgotten, and names the rest
-// again and again in ever different ranges. No range is walked twice, wherever it begins.
+// TestHostileAcksAreCheap has a peer that leaves the first packet out, so that nothing can be forgotten, and names the
+// rest again and again in ever different ranges. No range is walked twice, wherever it begins.
 func TestHostileAcksAreCheap(t *testing.T) {
 	const flight = 3000
 	s := newSender(t, func(c *Config) { c.Controller = wideOpen{} })

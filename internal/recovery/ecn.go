@@ -38,8 +38,8 @@ func (e *ecn) onSent(space Space) {
 	}
 }
 
-// onLost tells of the loss of a marked packet. If all that were marked for the test are lost, something on the path drops
-// them because of the mark.
+// onLost tells of the loss of a marked packet. If all that were marked for the test are lost, something on the path
+// drops them because of the mark.
 func (e *ecn) onLost() {
 	e.lost++
 	if e.state <= ecnUnknown && e.lost >= ecnTestPackets {
@@ -54,8 +54,8 @@ func (e *ecn) onPTO(count int) {
 	}
 }
 
-// onAck validates the counts of an ACK frame that raised the largest acknowledged packet number, of which newly packets were
-// sent with ECT(0) and newly acknowledged. It reports whether the peer saw new congestion marks.
+// onAck validates the counts of an ACK frame that raised the largest acknowledged packet number, of which newly packets
+// were sent with ECT(0) and newly acknowledged. It reports whether the peer saw new congestion marks.
 func (e *ecn) onAck(space Space, ack *wire.AckFrame, newly uint64) (ce bool) {
 	if e.state == ecnFailed {
 		return false

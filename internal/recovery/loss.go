@@ -7,8 +7,8 @@ import (
 )
 
 // detectLost declares packets lost that were sent long enough, in packets or in time, before one that was acknowledged
-// (RFC 9002, Section 6.1). It passes each packet once: what lies below the oldest outstanding one is settled, and the first
-// packet that is not lost yet was sent before all that follow.
+// (RFC 9002, Section 6.1). It passes each packet once: what lies below the oldest outstanding one is settled, and the
+// first packet that is not lost yet was sent before all that follow.
 func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 	s := &r.spaces[space]
 	s.lossTime = 0
@@ -90,8 +90,8 @@ func (s *sendSpace) forgetOld(before monotime.Time) {
 	}
 }
 
-// forgetOldest makes room at the bound of the ring. The packet's frames are told neither acknowledged nor lost: the peer is
-// one that has let 100,000 packets go by without acknowledging this one or a later one.
+// forgetOldest makes room at the bound of the ring. The packet's frames are told neither acknowledged nor lost: the
+// peer is one that has let 100,000 packets go by without acknowledging this one or a later one.
 func (r *Recovery) forgetOldest(space Space) {
 	s := &r.spaces[space]
 	if p := s.at(s.oldest); p.state == outstanding {
@@ -169,8 +169,8 @@ type persistentCongestion struct {
 	start monotime.Time // when the first ack-eliciting packet of the run was sent; 0 if there is no run
 }
 
-// onLost tells of the next lost packet and reports whether the run lasts longer than limit. Packets sent before the first RTT
-// sample do not count.
+// onLost tells of the next lost packet and reports whether the run lasts longer than limit. Packets sent before the
+// first RTT sample do not count.
 func (c *persistentCongestion) onLost(sent monotime.Time, limit time.Duration, firstRTT monotime.Time) bool {
 	if firstRTT == 0 || sent <= firstRTT {
 		return false
@@ -191,11 +191,12 @@ func (r *Recovery) persistentDuration() time.Duration { return 3 * r.PTO(AppData
 // minDatagram is what every path carries (RFC 9000, Section 14).
 const minDatagram = 1200
 
-// blackHoleRounds is in how many round trips all large packets must be lost before the path counts as too narrow for them.
+// blackHoleRounds is in how many round trips all large packets must be lost before the path counts as too narrow for
+// them.
 const blackHoleRounds = 3
 
-// largeLosses watches whether the path has ceased to carry packets that are larger than the minimum, while small ones get
-// through (RFC 8899, Section 4.3).
+// largeLosses watches whether the path has ceased to carry packets that are larger than the minimum, while small ones
+// get through (RFC 8899, Section 4.3).
 type largeLosses struct {
 	rounds int // round trips with losses of large packets, since one arrived
 	latest monotime.Time
@@ -214,5 +215,6 @@ func (l *largeLosses) onAcked(p *sentPacket) {
 	}
 }
 
-// BlackHole reports whether packets of more than 1,200 bytes seem to vanish on the path. SetMaxDatagram begins the watch anew.
+// BlackHole reports whether packets of more than 1,200 bytes seem to vanish on the path. SetMaxDatagram begins the
+// watch anew.
 func (r *Recovery) BlackHole() bool { return r.large.rounds >= blackHoleRounds }

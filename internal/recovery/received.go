@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxReceivedRanges is how many ranges of received packet numbers are remembered. Packets below them count as received
-	// (RFC 9000, Section 13.2.3).
+	// maxReceivedRanges is how many ranges of received packet numbers are remembered. Packets below them count as
+	// received (RFC 9000, Section 13.2.3).
 	maxReceivedRanges = 128
 	// ackEvery is how many ack-eliciting packets are acknowledged without delay (RFC 9000, Section 13.2.2).
 	ackEvery = 2
@@ -76,8 +76,8 @@ func (r *Received) Add(received monotime.Time, pn uint64, ackEliciting bool, ecn
 		return
 	}
 	r.waiting++
-	// RFC 9000, Section 13.2.1: at once in Initial and Handshake packets, when a packet comes late or leaves a gap, and when
-	// the network signals congestion.
+	// RFC 9000, Section 13.2.1: at once in Initial and Handshake packets, when a packet comes late or leaves a gap, and
+	// when the network signals congestion.
 	if r.space != AppData || ecn == ecnCE || any && pn != largest+1 {
 		r.immediate = true
 	}
@@ -86,8 +86,8 @@ func (r *Received) Add(received monotime.Time, pn uint64, ackEliciting bool, ecn
 	}
 }
 
-// AckDue reports whether an ACK should be sent now, on its own if need be. Ask after a whole batch was received, so that it
-// gets one ACK.
+// AckDue reports whether an ACK should be sent now, on its own if need be. Ask after a whole batch was received, so
+// that it gets one ACK.
 func (r *Received) AckDue(now monotime.Time) bool {
 	return r.waiting >= ackEvery || r.immediate || r.deadline != 0 && r.deadline <= now
 }
@@ -99,9 +99,9 @@ func (r *Received) AckPending() bool { return r.waiting > 0 }
 // AckDeadline returns when AckDue will become true by itself, zero for not at all.
 func (r *Received) AckDeadline() monotime.Time { return r.deadline }
 
-// AppendAck appends an ACK frame of at most room bytes for everything received, newest ranges first, and marks it as sent;
-// it appends nothing if not even one range fits. Record the frame with Offset set to Largest, and call OnAckOfAck when it is
-// acknowledged.
+// AppendAck appends an ACK frame of at most room bytes for everything received, newest ranges first, and marks it as
+// sent; it appends nothing if not even one range fits. Record the frame with Offset set to Largest, and call OnAckOfAck
+// when it is acknowledged.
 func (r *Received) AppendAck(b []byte, now monotime.Time, room int) []byte {
 	// Section 13.2.5: only the wait before an acknowledgment was sent, and only where the peer subtracts it.
 	delay := uint64(max(now.Sub(r.largestAt), 0)/time.Microsecond) >> r.exponent

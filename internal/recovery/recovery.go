@@ -149,12 +149,12 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	}
 }
 
-// SendTime returns when the next packet of size bytes may be sent in space, if it is subject to congestion control: now or
-// before for at once, later if the pacer holds it, monotime.Never if the congestion window is full. Probes that are owed,
-// and packets that are not in flight, need not ask.
+// SendTime returns when the next packet of size bytes may be sent in space, if it is subject to congestion control: now
+// or before for at once, later if the pacer holds it, monotime.Never if the congestion window is full. Probes that are
+// owed, and packets that are not in flight, need not ask.
 func (r *Recovery) SendTime(now monotime.Time, space Space, size int) monotime.Time {
-	// Packets of a later space are not acknowledged before the peer has what the earlier ones carry: the handshake would
-	// wait for ever for the room that they take.
+	// Packets of a later space are not acknowledged before the peer has what the earlier ones carry: the handshake
+	// would wait for ever for the room that they take.
 	inFlight := r.inFlight
 	for later := space + 1; later < NumSpaces; later++ {
 		inFlight -= r.spaces[later].inFlight
@@ -172,8 +172,8 @@ func (r *Recovery) SendTime(now monotime.Time, space Space, size int) monotime.T
 	return r.pacer.Release(now)
 }
 
-// setPacingRate makes the pacer follow the window. RFC 9002, Section 7.7: somewhat faster than a window per RTT, so that
-// the pacer is not what limits; twice as fast in slow start, since the window doubles in that time.
+// setPacingRate makes the pacer follow the window. RFC 9002, Section 7.7: somewhat faster than a window per RTT, so
+// that the pacer is not what limits; twice as fast in slow start, since the window doubles in that time.
 func (r *Recovery) setPacingRate() {
 	if r.noPacing {
 		return
@@ -190,8 +190,8 @@ func (r *Recovery) setPacingRate() {
 // wantPingAfter is how many packets in a row may be sent that the peer need not acknowledge.
 const wantPingAfter = 64
 
-// WantPing reports that the packet about to be sent in space, if it would only carry an ACK, should carry a PING as well:
-// the peer has acknowledged nothing for so long that our ACK ranges cannot be pruned (RFC 9000, Section 13.2.4).
+// WantPing reports that the packet about to be sent in space, if it would only carry an ACK, should carry a PING as
+// well: the peer has acknowledged nothing for so long that our ACK ranges cannot be pruned (RFC 9000, Section 13.2.4).
 func (r *Recovery) WantPing(space Space) bool {
 	s := &r.spaces[space]
 	return s.plainRun >= wantPingAfter && s.eliciting == 0
@@ -322,6 +322,6 @@ func (r *Recovery) Counters() Counters { return r.counters }
 // Slack reports whether Shrink would give memory back.
 func (r *Recovery) Slack() bool { return r.spaces[AppData].slack() }
 
-// Shrink gives back memory that a burst took and the packets now in flight do not need: for a connection that has become
-// idle. Done while it is busy, the memory would only be taken again.
+// Shrink gives back memory that a burst took and the packets now in flight do not need: for a connection that has
+// become idle. Done while it is busy, the memory would only be taken again.
 func (r *Recovery) Shrink() { r.spaces[AppData].shrink() }

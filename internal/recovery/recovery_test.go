@@ -14,8 +14,8 @@ import (
 
 const ms = time.Millisecond
 
-// sender is a Recovery on a clock of its own, and the Handler that hears from it. Every packet carries one frame whose ID is
-// the packet number.
+// sender is a Recovery on a clock of its own, and the Handler that hears from it. Every packet carries one frame whose
+// ID is the packet number.
 type sender struct {
 	Recovery
 	t           testing.TB
@@ -144,7 +144,8 @@ func TestRTT(t *testing.T) {
 	want := func(srtt, variation, minRTT time.Duration) {
 		t.Helper()
 		if s.SRTT() != srtt || s.RTTVar() != variation || s.MinRTT() != minRTT {
-			t.Fatalf("SRTT %v, RTTVar %v, MinRTT %v; want %v, %v, %v", s.SRTT(), s.RTTVar(), s.MinRTT(), srtt, variation, minRTT)
+			t.Fatalf("SRTT %v, RTTVar %v, MinRTT %v; want %v, %v, %v",
+				s.SRTT(), s.RTTVar(), s.MinRTT(), srtt, variation, minRTT)
 		}
 	}
 	// The first sample replaces the initial values, the reported delay notwithstanding.

@@ -26,8 +26,8 @@ func (e *rtt) init(initial time.Duration) {
 	*e = rtt{smoothed: initial, variation: initial / 2}
 }
 
-// update takes a sample. ackDelay is what the peer reports to have waited; maxAckDelay what it promised not to exceed, which
-// holds once the handshake is confirmed.
+// update takes a sample. ackDelay is what the peer reports to have waited; maxAckDelay what it promised not to exceed,
+// which holds once the handshake is confirmed.
 func (e *rtt) update(now monotime.Time, sample, ackDelay, maxAckDelay time.Duration, confirmed bool) {
 	e.latest = max(sample, 1)
 	if e.first == 0 {

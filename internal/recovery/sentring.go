@@ -44,9 +44,9 @@ const (
 	maxRecords = 1 << 18
 )
 
-// sentRing holds the packets numbered base up to, not including, next, in a power-of-two ring indexed by packet number, and
-// their frames in a second ring in order of sending. Steady sending allocates nothing, and all that a packet costs is
-// its slot and its records.
+// sentRing holds the packets numbered base up to, not including, next, in a power-of-two ring indexed by packet number,
+// and their frames in a second ring in order of sending. Steady sending allocates nothing, and all that a packet costs
+// is its slot and its records.
 type sentRing struct {
 	packets []sentPacket
 	base    uint64 // lowest packet number held
@@ -111,8 +111,8 @@ func (r *sentRing) popHistory() {
 // atBound reports whether the next packet has no room until the oldest outstanding one is settled.
 func (r *sentRing) atBound() bool { return r.next-r.oldest >= maxSlots }
 
-// growPackets makes room for one packet more: by forgetting packets whose fate is known if these are many, else by doubling
-// the ring.
+// growPackets makes room for one packet more: by forgetting packets whose fate is known if these are many, else by
+// doubling the ring.
 func (r *sentRing) growPackets() {
 	n := len(r.packets)
 	if history := r.oldest - r.base; history > 0 && (history >= uint64(n/2) || n >= maxSlots) {

@@ -6,8 +6,8 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// Packet numbers are left out at random, seldom and ever more seldom, so that a peer that acknowledges packets before it has
-// them, to be sent to faster than the path allows, is caught (RFC 9000, Section 21.4).
+// Packet numbers are left out at random, seldom and ever more seldom, so that a peer that acknowledges packets before
+// it has them, to be sent to faster than the path allows, is caught (RFC 9000, Section 21.4).
 const (
 	skipFirst = 256     // the first gap is about so many packets, each next one twice as many
 	skipMax   = 1 << 16 // up to this

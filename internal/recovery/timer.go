@@ -66,8 +66,8 @@ func (r *Recovery) probeTimeout() (at monotime.Time, space Space) {
 			continue
 		}
 		inFlight = true
-		// Section 6.2.1: the peer may have no keys for 1-RTT packets, or we none for its acknowledgments, until the handshake is
-		// confirmed.
+		// Section 6.2.1: the peer may have no keys for 1-RTT packets, or we none for its acknowledgments, until the
+		// handshake is confirmed.
 		if i == AppData && !r.confirmed {
 			continue
 		}
@@ -88,9 +88,9 @@ func (r *Recovery) probeTimeout() (at monotime.Time, space Space) {
 
 func (r *Recovery) backoff(d time.Duration) time.Duration { return d << min(r.ptoCount, maxBackoff) }
 
-// OnTimeout does what is due at now: declares packets lost by time, or lets a probe timeout pass, after which ProbesOwed
-// is not zero and the oldest frames in flight were told lost to h, to be sent again. It reports whether a probe timeout
-// passed. Calling it early is harmless.
+// OnTimeout does what is due at now: declares packets lost by time, or lets a probe timeout pass, after which
+// ProbesOwed is not zero and the oldest frames in flight were told lost to h, to be sent again. It reports whether a
+// probe timeout passed. Calling it early is harmless.
 func (r *Recovery) OnTimeout(now monotime.Time, h Handler) (pto bool) {
 	if at, space := r.lossTimeout(); at != 0 {
 		if at <= now {
@@ -111,14 +111,16 @@ func (r *Recovery) OnTimeout(now monotime.Time, h Handler) (pto bool) {
 		return true
 	}
 	r.probe(space, h)
-	// RFC 9002, Section 6.2.4: where Initial and Handshake packets are both in flight, probe with both: they share datagrams.
+	// RFC 9002, Section 6.2.4: where Initial and Handshake packets are both in flight, probe with both: they share
+	// datagrams.
 	if other := Initial + Handshake - space; space != AppData && r.spaces[other].eliciting > 0 {
 		r.probe(other, h)
 	}
 	return true
 }
 
-// probesPerTimeout is how many packets a probe timeout sends, so that the loss of one does not cost another, longer timeout.
+// probesPerTimeout is how many packets a probe timeout sends, so that the loss of one does not cost another, longer
+// timeout.
 const probesPerTimeout = 2
 
 // probe owes packets in space and has the frames of the oldest ones in flight sent again.

@@ -73,8 +73,8 @@ func TestInterference(t *testing.T) {
 	}
 }
 
-// TestCloseAnytime: either side closes at any moment, in the handshake or after it. Both sides end soon, the other one with the
-// reason if the path let it through.
+// TestCloseAnytime: either side closes at any moment, in the handshake or after it. Both sides end soon, the other one
+// with the reason if the path let it through.
 func TestCloseAnytime(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestCloseAnytime(t *testing.T) {
 			})
 			err := w.Run(time.Minute)
 			if len(p.server.Peers()) > 1 {
-				// The server closed while it had hardly heard of the client, whose next Initial packet then was an attempt
-				// like any other.
+				// The server closed while it had hardly heard of the client, whose next Initial packet then was an
+				// attempt like any other.
 				return
 			}
 			if err != nil {
@@ -150,8 +150,9 @@ func TestCloseAnytime(t *testing.T) {
 	}
 }
 
-// TestForgedMigration: somebody who sees the client's datagrams sends copies that arrive first, from a victim's address. The
-// victim gets no more than three times what seems to come from it, and the transfer goes on with the client.
+// TestForgedMigration: somebody who sees the client's datagrams sends copies that arrive first, from a victim's
+// address. The victim gets no more than three times what seems to come from it, and the transfer goes on with the
+// client.
 func TestForgedMigration(t *testing.T) {
 	for _, spoof := range []int{1, 3, 20} {
 		t.Run(fmt.Sprint(spoof), func(t *testing.T) {

@@ -57,7 +57,9 @@ func (w *World) TLS() (client, server *tls.Config) {
 	}
 	server = &tls.Config{
 		NextProtos:   []string{ALPN},
-		Certificates: []tls.Certificate{{Certificate: [][]byte{identity().Raw}, PrivateKey: identityKey(), Leaf: identity()}},
+		Certificates: []tls.Certificate{{
+			Certificate: [][]byte{identity().Raw}, PrivateKey: identityKey(), Leaf: identity(),
+		}},
 		Time:         w.Now,
 	}
 	return client, server

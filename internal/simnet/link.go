@@ -69,7 +69,8 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	l.stats.Sent++
 	l.stats.Bytes += uint64(len(data))
 	// Chance is drawn whether or not it matters, so that one knob does not shift the others' luck.
-	lost, corrupt, dup, reorder := w.rng.Float64() < l.Loss, w.rng.Float64() < l.Corrupt, w.rng.Float64() < l.Duplicate, w.rng.Float64() < l.Reorder
+	lost, corrupt := w.rng.Float64() < l.Loss, w.rng.Float64() < l.Corrupt
+	dup, reorder := w.rng.Float64() < l.Duplicate, w.rng.Float64() < l.Reorder
 	jitter, where, how := w.rng.Float64(), w.rng.IntN(max(len(data), 1)), byte(1+w.rng.IntN(255))
 	switch {
 	case l.Down:

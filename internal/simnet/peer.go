@@ -96,7 +96,8 @@ func (p *Peer) transmit(t quic.Transmit, data []byte) {
 		p.sent += uint64(n)
 		// RFC 9000, Section 8.1: a server sends at most three times what it received until the address is validated.
 		if !p.validated && p.sent > 3*p.received {
-			p.World.fail("server sent %d bytes after %d received, before the client's address was validated", p.sent, p.received)
+			p.World.fail("server sent %d bytes after %d received, before the client's address was validated",
+				p.sent, p.received)
 		}
 		p.World.send(t.Path.Local, t.Path.Remote, t.ECN, data[:n])
 		data = data[n:]
@@ -150,8 +151,8 @@ func segments(in quic.Inbound) iter.Seq[[]byte] {
 	return slices.Chunk(in.Data, size)
 }
 
-// hasHandshakePacket reports whether a Handshake packet is in the datagram: a client has keys for it if it is where it says
-// (RFC 9000, Section 8.1).
+// hasHandshakePacket reports whether a Handshake packet is in the datagram: a client has keys for it if it is where it
+// says (RFC 9000, Section 8.1).
 func hasHandshakePacket(data []byte) bool {
 	for len(data) > 0 && wire.IsLong(data[0]) {
 		h, ok := wire.ParseLong(data)
@@ -183,15 +184,17 @@ func (w *World) NewClient(cfg *quic.Config, server *Server, app App) (*Client, e
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{Addr: addr, inside: addr, Peer: Peer{World: w, Conn: conn, App: app, side: quic.Client, validated: true, onCID: func(quic.EndpointEvent) {}}}
+	c := &Client{Addr: addr, inside: addr, Peer: Peer{
+		World: w, Conn: conn, App: app, side: quic.Client, validated: true, onCID: func(quic.EndpointEvent) {},
+	}}
 	w.hosts[addr] = c
 	app.Start(&c.Peer)
 	c.Pump()
 	return c, nil
 }
 
-// Rebind gives the client another port, as a NAT does: what it sends comes from there, what is sent to the old one is lost,
-// and the connection does not notice.
+// Rebind gives the client another port, as a NAT does: what it sends comes from there, what is sent to the old one is
+// lost, and the connection does not notice.
 func (c *Client) Rebind() { c.moveTo(netip.AddrPortFrom(c.Addr.Addr(), c.Addr.Port()+1000)) }
 
 // Roam gives the client another IP address in the same way.

@@ -134,7 +134,8 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 	return w.Digest()
 }
 
-// TestRandomNetworks moves real data over a thousand networks that lose up to 30 % of all datagrams in either direction.
+// TestRandomNetworks moves real data over a thousand networks that lose up to 30 % of all datagrams in either
+// direction.
 func TestRandomNetworks(t *testing.T) {
 	first, n := uint64(1), uint64(*runs)
 	if *only != 0 {

@@ -118,8 +118,8 @@ func bigChain(cfg *tls.Config, n int) {
 	cfg.Certificates = []tls.Certificate{c}
 }
 
-// TestAmplificationLimit: the chain is several times what a server may send before it knows the client's address. The peers
-// check that limit with every datagram; here the handshake must get through all the same.
+// TestAmplificationLimit: the chain is several times what a server may send before it knows the client's address. The
+// peers check that limit with every datagram; here the handshake must get through all the same.
 func TestAmplificationLimit(t *testing.T) {
 	for _, retry := range []quic.RetryPolicy{quic.RetryNever, quic.RetryAlways} {
 		for seed := range uint64(40) {
@@ -292,7 +292,8 @@ func TestPathMTU(t *testing.T) {
 	})
 }
 
-// TestVanishedPeer: the other side is gone for good, in the handshake and after it. Both ends come to an end of their own.
+// TestVanishedPeer: the other side is gone for good, in the handshake and after it. Both ends come to an end of their
+// own.
 func TestVanishedPeer(t *testing.T) {
 	for _, after := range []time.Duration{0, 15 * ms, 25 * ms, 200 * ms} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {

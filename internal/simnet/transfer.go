@@ -10,9 +10,9 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// Transfer is an App that moves data whose every byte the receiver can check: a stream begins with its own length and with the
-// length that the answer shall have, eight bytes each; all that follows is a function of the stream's ID and the offset.
-// Either side opens streams; the other answers those that are bidirectional.
+// Transfer is an App that moves data whose every byte the receiver can check: a stream begins with its own length and
+// with the length that the answer shall have, eight bytes each; all that follows is a function of the stream's ID and
+// the offset. Either side opens streams; the other answers those that are bidirectional.
 type Transfer struct {
 	// Open lists the streams to open once the connection is established.
 	Open []TransferStream
@@ -209,7 +209,8 @@ func (t *Transfer) read(p *Peer, s *quic.Stream) {
 				return
 			}
 			if st.local && st.recvSize != st.reply {
-				p.World.fail("%v: stream %d was answered with %d bytes instead of %d", p.side, s.ID(), st.recvSize, st.reply)
+				p.World.fail("%v: stream %d was answered with %d bytes instead of %d",
+					p.side, s.ID(), st.recvSize, st.reply)
 				return
 			}
 			st.recvDone = true
@@ -332,7 +333,8 @@ func (t *Transfer) closed(p *Peer, s *quic.Stream) {
 	case st.closed:
 		p.World.fail("%v: stream %d closed twice", p.side, s.ID())
 	case st.sendSize > 0 && !st.sendDone || !st.recvDone:
-		p.World.fail("%v: stream %d closed after %d of %d bytes were sent, %d received", p.side, s.ID(), st.sent, st.sendSize, st.recvd)
+		p.World.fail("%v: stream %d closed after %d of %d bytes were sent, %d received",
+			p.side, s.ID(), st.sent, st.sendSize, st.recvd)
 	}
 	st.closed = true
 	if st.local {

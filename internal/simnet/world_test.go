@@ -91,8 +91,8 @@ func newPair(t *testing.T, w *World, asked *Transfer, mod func(*options)) *pair 
 	return p
 }
 
-// forever is more virtual time than any run takes: an idle timeout and a handshake timeout for those whom nobody tells that
-// all is over.
+// forever is more virtual time than any run takes: an idle timeout and a handshake timeout for those whom nobody tells
+// that all is over.
 const forever = 12 * time.Hour
 
 // run lets the transfer take its course and checks that it ended well.
@@ -128,7 +128,8 @@ func (p *pair) checkEnd() {
 			p.t.Fatalf("the server made another connection, which ended with %v", s.Err)
 		}
 	}
-	if err, ok := server.Err.(*quic.ApplicationError); server.Err != quic.ErrIdleTimeout && (!ok || !err.Remote || err.Code != 0) {
+	err, ok := server.Err.(*quic.ApplicationError)
+	if server.Err != quic.ErrIdleTimeout && (!ok || !err.Remote || err.Code != 0) {
 		p.t.Fatalf("server ended with %v", server.Err)
 	}
 	if n := p.server.Routes(); n != 0 {
