@@ -56,11 +56,11 @@ func (w *World) TLS() (client, server *tls.Config) {
 		CurvePreferences: []tls.CurveID{tls.X25519},
 	}
 	server = &tls.Config{
-		NextProtos:   []string{ALPN},
+		NextProtos: []string{ALPN},
 		Certificates: []tls.Certificate{{
 			Certificate: [][]byte{identity().Raw}, PrivateKey: identityKey(), Leaf: identity(),
 		}},
-		Time:         w.Now,
+		Time: w.Now,
 	}
 	return client, server
 }

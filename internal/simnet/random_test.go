@@ -67,8 +67,10 @@ func (p *pair) mishap(what int) func() {
 			end.Conn.Ping()
 		case what == 3 && p.client.Conn.Confirmed():
 			p.client.Rebind()
+			p.moved = true
 		case what == 4 && p.client.Conn.Confirmed():
 			p.client.Roam()
+			p.moved = true
 		case what >= 5:
 			up, down := p.linkState(p.client.Addr, p.server.Addr), p.linkState(p.server.Addr, p.client.Addr)
 			up.Down, down.Down = true, true
@@ -76,6 +78,13 @@ func (p *pair) mishap(what int) func() {
 		}
 		end.Pump()
 	}
+}
+
+// lostItsWay reports whether the server gave up because it could validate none of the addresses that the client had. With
+// bad luck, all the probes for it get lost.
+func (p *pair) lostItsWay() bool {
+	err, ok := p.server.Peers()[0].Err.(*quic.TransportError)
+	return ok && err.Code == quic.NoViablePath
 }
 
 func randomStreams(rng *rand.Rand, n int) (streams []TransferStream) {
@@ -129,6 +138,9 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 	}
 	if err := p.Run(forever); err != nil {
 		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)
+	}
+	if !p.asked.Done && p.moved && p.lostItsWay() {
+		return w.Digest()
 	}
 	p.checkEnd()
 	return w.Digest()

@@ -42,6 +42,7 @@ type pair struct {
 	client         *Client
 	server         *Server
 	asked, answers *Transfer // the client's and, once it has one, the server's
+	moved          bool      // the client's address has changed
 }
 
 // options say how a pair differs from the default.
