@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // content is the first size bytes of one endless stream that does not compress.
@@ -73,7 +75,9 @@ func newHandler() http.Handler {
 // download fetches size bytes of content and checks them.
 func download(t *testing.T, client http.RoundTripper, base string, size int64) {
 	t.Helper()
-	resp, err := roundTrip(client, http.MethodGet, base+"content/"+strconv.FormatInt(size, 10), nil, 0)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := roundTrip(ctx, client, http.MethodGet, base+"content/"+strconv.FormatInt(size, 10), nil, 0)
 	if err != nil {
 		t.Error(err)
 		return
@@ -87,7 +91,9 @@ func download(t *testing.T, client http.RoundTripper, base string, size int64) {
 // upload sends size bytes of content and checks what the server says of them.
 func upload(t *testing.T, client http.RoundTripper, base string, size int64) {
 	t.Helper()
-	resp, err := roundTrip(client, http.MethodPut, base+"upload", content(size), size)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	resp, err := roundTrip(ctx, client, http.MethodPut, base+"upload", content(size), size)
 	if err != nil {
 		t.Error(err)
 		return
@@ -99,8 +105,11 @@ func upload(t *testing.T, client http.RoundTripper, base string, size int64) {
 	}
 }
 
-func roundTrip(client http.RoundTripper, method, url string, body io.Reader, size int64) (*http.Response, error) {
-	req, err := http.NewRequest(method, url, body)
+// patience is how long one transfer may take: far longer than it ever should.
+const patience = 30 * time.Second
+
+func roundTrip(ctx context.Context, client http.RoundTripper, method, url string, body io.Reader, size int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return nil, err
 	}

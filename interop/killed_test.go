@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -39,10 +40,10 @@ func runVictim() {
 	}
 	const endless = 1 << 40
 	go func() {
-		_, err := roundTrip(client, http.MethodPut, base+"upload", content(endless), endless)
+		_, err := roundTrip(context.Background(), client, http.MethodPut, base+"upload", content(endless), endless)
 		panic(err)
 	}()
-	resp, err := roundTrip(client, http.MethodGet, base+"content/"+strconv.Itoa(endless), nil, 0)
+	resp, err := roundTrip(context.Background(), client, http.MethodGet, base+"content/"+strconv.Itoa(endless), nil, 0)
 	if err != nil {
 		panic(err)
 	}

@@ -110,7 +110,7 @@ func TestGtlsserver(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			addr := startGtlsserver(t, gtlsserver, docs, test.args...)
 			client := newDunlinClient(t)
-			resp, err := roundTrip(client, http.MethodGet, urlOf(addr)+"content", nil, 0)
+			resp, err := roundTrip(t.Context(), client, http.MethodGet, urlOf(addr)+"content", nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestGtlsserver(t *testing.T) {
 			if got := sumOf(resp.Body); got != contentSum(size) {
 				t.Errorf("SHA-256 %s, want %s", got, contentSum(size))
 			}
-			post, err := roundTrip(client, http.MethodPost, urlOf(addr)+"content", content(1e6), 1e6)
+			post, err := roundTrip(t.Context(), client, http.MethodPost, urlOf(addr)+"content", content(1e6), 1e6)
 			if err != nil {
 				t.Fatal(err)
 			}
