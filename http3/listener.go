@@ -75,6 +75,10 @@ func resolveAll(host string) ([]string, error) {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return []string{host}, nil
 	}
+	if host == "localhost" {
+		// RFC 6761, Section 6.3: the name stands for both loopback addresses, also where a hosts file names only one.
+		return []string{"127.0.0.1", "::1"}, nil
+	}
 	ips, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
 	if err != nil {
 		return nil, err

@@ -140,6 +140,9 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 		base = s.BaseContext(l)
 	}
 	base = context.WithValue(base, ServerContextKey, s)
+	// net/http/httputil's reverse proxy aborts a response that its upstream cut short only where it finds this key: else
+	// the client would take the part for the whole.
+	base = context.WithValue(base, http.ServerContextKey, &http.Server{Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig})
 	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 		return s.newConn(base, info), nil
 	}

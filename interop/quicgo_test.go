@@ -78,7 +78,7 @@ func TestManyRequests(t *testing.T) {
 func TestMessages(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := sumOf(r.Body)
-		w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s %s", r.Method, r.RequestURI, r.Host, strings.Join(r.Header["X-Many"], "+")))
+		w.Header().Set("X-Seen", fmt.Sprintf("%s %s %s %q", r.Method, r.RequestURI, r.Host, r.Header["X-Many"]))
 		w.Header().Set("X-Trailer", r.Trailer.Get("X-After"))
 		w.Header().Set("Trailer", "X-Sum")
 		w.WriteHeader(http.StatusAccepted)
@@ -101,7 +101,7 @@ func TestMessages(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			body := sumOf(resp.Body)
-			want := "POST /p%20q?x=1 " + req.URL.Host + " a+b"
+			want := "POST /p%20q?x=1 " + req.URL.Host + ` ["a" "b"]`
 			if got := resp.Header.Get("X-Seen"); got != want || resp.StatusCode != http.StatusAccepted {
 				t.Errorf("status %d, the server saw %q, want %q", resp.StatusCode, got, want)
 			}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -39,7 +40,12 @@ func TestServeFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, host := range []string{"localhost", "127.0.0.1", "[::1]"} {
+	hosts := []string{"localhost", "127.0.0.1"}
+	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		l.Close()
+		hosts = append(hosts, "[::1]")
+	}
+	for _, host := range hosts {
 		base := "https://" + host + ":" + u.Port() + "/"
 		if got := mustDunlin(t, "get", "--cacert", s.cacert, base+"a.txt").out; got != "0123456789" {
 			t.Errorf("%s: got %q", base, got)
@@ -61,7 +67,6 @@ func TestServeFolder(t *testing.T) {
 	}
 	for _, line := range []string{
 		`T\d\d:\d\d:\d\dZ 127\.0\.0\.1 HTTP/3\.0 GET "/a\.txt" 200 10 `,
-		`Z ::1 HTTP/3\.0 GET "/a\.txt" 200 10 `,
 		`HTTP/3\.0 GET "/large\.bin" 200 3145728 `,
 		`HTTP/3\.0 GET "/none" 404 `,
 	} {
