@@ -75,34 +75,46 @@ func newHandler() http.Handler {
 // download fetches size bytes of content and checks them.
 func download(t *testing.T, client http.RoundTripper, base string, size int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	if err := tryDownload(t.Context(), client, base, size); err != nil {
+		t.Error(err)
+	}
+}
+
+func tryDownload(ctx context.Context, client http.RoundTripper, base string, size int64) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := roundTrip(ctx, client, http.MethodGet, base+"content/"+strconv.FormatInt(size, 10), nil, 0)
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer resp.Body.Close()
 	if got := sumOf(resp.Body); got != contentSum(size) {
-		t.Errorf("a download of %d bytes: SHA-256 %s, want %s", size, got, contentSum(size))
+		return fmt.Errorf("a download of %d bytes: SHA-256 %s, want %s", size, got, contentSum(size))
 	}
+	return nil
 }
 
 // upload sends size bytes of content and checks what the server says of them.
 func upload(t *testing.T, client http.RoundTripper, base string, size int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	if err := tryUpload(t.Context(), client, base, size); err != nil {
+		t.Error(err)
+	}
+}
+
+func tryUpload(ctx context.Context, client http.RoundTripper, base string, size int64) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := roundTrip(ctx, client, http.MethodPut, base+"upload", content(size), size)
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if want := fmt.Sprintf("%d %s", size, contentSum(size)); err != nil || string(got) != want {
-		t.Errorf("an upload of %d bytes: %q, %v; want %q", size, got, err, want)
+		return fmt.Errorf("an upload of %d bytes: %q, %v; want %q", size, got, err, want)
 	}
+	return nil
 }
 
 // patience is how long one transfer may take: far longer than it ever should.

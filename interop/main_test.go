@@ -14,8 +14,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(victimEnv) != "" {
-		runVictim()
+	if os.Getenv(attackEnv) != "" {
+		runAttacker()
 		return
 	}
 	status := m.Run()

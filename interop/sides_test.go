@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -130,15 +131,35 @@ func serveDunlin(t *testing.T, h http.Handler, config *quic.Config) netip.AddrPo
 	return addrPort(l.Addr())
 }
 
-func newDunlinClient(t *testing.T) http.RoundTripper {
+// client is a peer's http.RoundTripper that must be closed.
+type client interface {
+	http.RoundTripper
+	io.Closer
+}
+
+// clients makes a client of each implementation that trusts the authorities of pool.
+var clients = map[string]func(pool *x509.CertPool) client{
+	"dunlin": func(pool *x509.CertPool) client {
+		return &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableCompression: true}
+	},
+	"quic-go": func(pool *x509.CertPool) client {
+		return &peerhttp3.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableCompression: true}
+	},
+}
+
+func newDunlinClient(t *testing.T) http.RoundTripper { return newClient(t, "dunlin") }
+func newQuicGoClient(t *testing.T) http.RoundTripper { return newClient(t, "quic-go") }
+
+// newClient makes a client that is closed when the test ends.
+func newClient(t *testing.T, name string) http.RoundTripper {
 	t.Helper()
-	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: testIdentity(t).pool}, DisableCompression: true}
+	c := clients[name](testIdentity(t).pool)
 	t.Cleanup(func() {
-		if err := transport.Close(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return transport
+	return c
 }
 
 func serveQuicGo(t *testing.T, h http.Handler) netip.AddrPort {
@@ -159,18 +180,10 @@ func serveQuicGo(t *testing.T, h http.Handler) netip.AddrPort {
 	return addrPort(socket.LocalAddr())
 }
 
-func newQuicGoClient(t *testing.T) http.RoundTripper {
-	t.Helper()
-	transport := &peerhttp3.Transport{TLSClientConfig: &tls.Config{RootCAs: testIdentity(t).pool}, DisableCompression: true}
-	t.Cleanup(func() { transport.Close() })
-	return transport
-}
-
 // dialQuicGo makes a raw connection of quic-go's with the ALPN protocol of HTTP/3: what it then says is not HTTP/3
 // unless the caller writes it.
-func dialQuicGo(ctx context.Context, t *testing.T, addr netip.AddrPort) (*peerquic.Conn, error) {
-	t.Helper()
-	return peerquic.DialAddr(ctx, addr.String(), &tls.Config{RootCAs: testIdentity(t).pool, NextProtos: []string{"h3"}}, nil)
+func dialQuicGo(ctx context.Context, addr netip.AddrPort, pool *x509.CertPool) (*peerquic.Conn, error) {
+	return peerquic.DialAddr(ctx, addr.String(), &tls.Config{RootCAs: pool, NextProtos: []string{"h3"}}, nil)
 }
 
 func urlOf(addr netip.AddrPort) string { return "https://" + addr.String() + "/" }
