@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -376,6 +378,29 @@ func TestVanish(t *testing.T) {
 		doomed.Close()
 		if n := gone.closes.Load(); n != 1 {
 			t.Errorf("OnClose of the vanished side was called %d times", n)
+		}
+	})
+}
+
+// A server that finds no application for a connection says so to its client, and to nobody else.
+func TestNoApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		p := newPair(t, ListenConfig{
+			NewApplication: func(ConnInfo) (ApplicationOverQUIC, error) { return nil, &quic.ApplicationError{Code: 3} },
+			Endpoint:       EndpointConfig{Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelInfo}))},
+		})
+		defer p.close(t)
+		a := newScripted()
+		if _, err := p.dial(t.Context(), a.app); err != nil {
+			t.Logf("Dial: %v", err)
+		}
+		if e, ok := errors.AsType[*quic.ApplicationError](<-a.closed); !ok || !e.Remote || e.Code != 3 {
+			t.Errorf("the client was told %v", e)
+		}
+		p.server.Close()
+		if logged.Len() > 0 {
+			t.Errorf("logged: %s", &logged)
 		}
 	})
 }

@@ -263,19 +263,19 @@ func (e *Endpoint) routerAt(local netip.AddrPort) *router {
 }
 
 // routerTo returns a router whose socket reaches the family of remote; in turns if there are several.
-func (e *Endpoint) routerTo(remote netip.Addr) *router {
-	n := len(e.routers)
-	start := int(e.nextRouter.Add(1)) % n
+func (e *Endpoint) routerTo(remote netip.Addr) (found *router) {
+	n := uint32(len(e.routers))
+	start := e.nextRouter.Add(1)
 	for i := range n {
 		r := e.routers[(start+i)%n]
-		a := r.local.Addr()
-		// A socket bound to all IPv6 addresses is bound to those of IPv4 as well.
-		if a.Is4() == remote.Is4() && (a.IsLoopback() || a.IsUnspecified() || !remote.IsLoopback()) ||
-			a.Is6() && a.IsUnspecified() {
+		switch a := r.local.Addr(); {
+		case a.Is4() == remote.Is4():
 			return r
+		case a.Is6() && a.IsUnspecified():
+			found = r // it speaks IPv4 as well, on most systems
 		}
 	}
-	return nil
+	return found
 }
 
 // routerStopped is called by a router whose socket can't be read any more. Unless the endpoint closed it, there is nothing

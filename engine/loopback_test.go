@@ -106,7 +106,7 @@ func TestSockets(t *testing.T) {
 func TestThousandConnections(t *testing.T) {
 	n, atOnce := 1000, 50
 	if raceEnabled {
-		n = 200 // handshakes take ten times as long
+		n, atOnce = 200, 10 // handshakes take ten times as long
 	}
 	p := newPairOnLoopback(t)
 	before := runtime.NumGoroutine()

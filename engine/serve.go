@@ -11,26 +11,7 @@ import (
 
 // serve lets the application do its part of a round: hear of what came, and write.
 func (w *worker) serve(calls []call) {
-	if w.conn.Err() == nil {
-		w.serveOpen(calls)
-		calls = nil
-	}
-	for _, c := range calls {
-		w.runCall(c)
-	}
-	if err := w.conn.Err(); err != nil && !w.ended {
-		if w.established {
-			_ = w.callback(processReads) // what came before the end, and the end itself
-		}
-		if w.cause != nil {
-			err = w.cause
-		}
-		w.closed(err)
-	}
-}
-
-func (w *worker) serveOpen(calls []call) {
-	if !w.established && w.conn.Established() {
+	if !w.established && w.conn.Established() && w.conn.Err() == nil {
 		w.tell(establish)
 		w.established = true
 		w.e.counters.established.Add(1)
@@ -40,23 +21,37 @@ func (w *worker) serveOpen(calls []call) {
 			close(w.up)
 		}
 	}
-	if !w.established {
-		for _, c := range calls {
-			w.runCall(c)
+	if w.established {
+		if w.drain {
+			w.drain = false
+			if _, ok := w.app.(Drainer); ok {
+				w.tell(drain)
+			}
 		}
-		return
+		w.tell(processReads)
 	}
-	if w.drain {
-		w.drain = false
-		if _, ok := w.app.(Drainer); ok {
-			w.tell(drain)
-		}
-	}
-	w.tell(processReads)
 	for _, c := range calls {
 		w.runCall(c)
 	}
-	w.tell(processWrites)
+	if w.established {
+		w.tell(processWrites)
+	}
+}
+
+// notice tells the application of the connection's end, once there is one. By then the peer has been told, so that who
+// waits for the end may leave at once.
+func (w *worker) notice() {
+	err := w.conn.Err()
+	if err == nil || w.ended {
+		return
+	}
+	if w.established && w.app != nil {
+		_ = w.callback(processReads) // what came before the end, and the end itself
+	}
+	if w.cause != nil {
+		err = w.cause
+	}
+	w.closed(err)
 }
 
 // method names a method of the application.

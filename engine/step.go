@@ -42,10 +42,11 @@ func (w *worker) step(rounds int) int {
 		w.obey(now, &got)
 		w.serve(got.calls)
 		moved = w.transmit(now, buf[:]) || moved
+		w.notice()
 		if w.over {
 			return rounds
 		}
-		if !moved && w.backlog.head == nil && (w.ended || w.conn.Err() == nil) {
+		if !moved && w.backlog.head == nil {
 			w.settle(now)
 			w.judge(now.Sub(began))
 			return rounds
