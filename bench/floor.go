@@ -234,7 +234,7 @@ func floorReceive(sock udp.Socket, conn func(netip.AddrPort) *floorConn) {
 	}
 }
 
-func (floor) serve(_ tls.Certificate, handle func(rawStream)) (string, error) {
+func (floor) serve(tls.Certificate) (string, error) {
 	sock, err := udp.Listen("127.0.0.1:0", nil)
 	if err != nil {
 		return "", err
@@ -245,7 +245,7 @@ func (floor) serve(_ tls.Certificate, handle func(rawStream)) (string, error) {
 		if c == nil {
 			c = newFloorConn(sock, from)
 			conns[from] = c
-			go handle(c)
+			go rawHandler(c)
 		}
 		return c
 	})
@@ -263,10 +263,5 @@ func (floor) dial(_ context.Context, addr string, _ *tls.Config) (rawConn, error
 	}
 	c := newFloorConn(sock, remote)
 	go floorReceive(sock, func(netip.AddrPort) *floorConn { return c })
-	return floorDial{c}, nil
+	return rawStreams{open: func() (rawStream, error) { return c, nil }, close: sock.Close}, nil
 }
-
-type floorDial struct{ c *floorConn }
-
-func (d floorDial) open(context.Context) (rawStream, error) { return d.c, nil }
-func (d floorDial) Close() error                            { return d.c.sock.Close() }

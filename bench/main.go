@@ -61,6 +61,10 @@ func main() {
 		if w.kind == "raw" {
 			candidates = sortedKeys(rawPeers)
 		}
+		if w.unit == "handshake" {
+			// The floor has no handshake.
+			candidates = slices.DeleteFunc(candidates, func(p string) bool { return p == "floor" })
+		}
 		if *peers != "" {
 			want := strings.Split(*peers, ",")
 			candidates = slices.DeleteFunc(candidates, func(p string) bool { return !slices.Contains(want, p) })

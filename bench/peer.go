@@ -21,25 +21,43 @@ type closableTransport interface {
 	Close() error
 }
 
-// A rawPeer moves bytes over streams, without HTTP.
+// A rawPeer moves bytes over streams, without HTTP. A stream begins with nine bytes from the client: 'd' or 'u', and how many
+// bytes follow down or up, big-endian. The server answers an upload with one byte when it has all.
 type rawPeer interface {
-	// serve starts a server that passes every stream that a client opens to handle, in a goroutine of its own.
-	serve(cert tls.Certificate, handle func(rawStream)) (string, error)
+	serve(cert tls.Certificate) (string, error)
 	dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, error)
 }
 
-// A rawConn is one connection of a rawPeer's client.
+// A rawConn is one connection of a rawPeer's client. Its transfer, on a stream of its own, returns when all bytes are
+// where they should be. buf is for what it reads, if it needs it.
 type rawConn interface {
-	open(ctx context.Context) (rawStream, error)
+	transfer(dir byte, n int64, buf []byte) error
 	Close() error
 }
 
-// A rawStream is a bidirectional stream. Close ends the writing half only.
+// A rawStream is a bidirectional stream of a peer whose interface is one of blocking reads and writes. Close ends the
+// writing half only.
 type rawStream interface {
 	io.Reader
 	io.Writer
 	io.Closer
 }
+
+// rawStreams makes a rawConn of a peer whose interface is one of blocking reads and writes.
+type rawStreams struct {
+	open  func() (rawStream, error)
+	close func() error
+}
+
+func (c rawStreams) transfer(dir byte, n int64, buf []byte) error {
+	s, err := c.open()
+	if err != nil {
+		return err
+	}
+	return rawGet(s, dir, n, buf)
+}
+
+func (c rawStreams) Close() error { return c.close() }
 
 var (
 	httpPeers = map[string]httpPeer{}

@@ -57,7 +57,7 @@ func init() { rawPeers["tls-tcp"] = tlsTCP{} }
 // tlsTCP is TLS 1.3 over TCP: a connection is a stream.
 type tlsTCP struct{}
 
-func (tlsTCP) serve(cert tls.Certificate, handle func(rawStream)) (string, error) {
+func (tlsTCP) serve(cert tls.Certificate) (string, error) {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
 	if err != nil {
 		return "", err
@@ -69,7 +69,7 @@ func (tlsTCP) serve(cert tls.Certificate, handle func(rawStream)) (string, error
 				return
 			}
 			go func() {
-				handle(tlsStream{c.(*tls.Conn)})
+				rawHandler(tlsStream{c.(*tls.Conn)})
 				c.Close()
 			}()
 		}
@@ -83,24 +83,10 @@ func (tlsTCP) dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, 
 	if err != nil {
 		return nil, err
 	}
-	return &tlsConn{c: c.(*tls.Conn)}, nil
+	return rawStreams{open: func() (rawStream, error) { return tlsStream{c.(*tls.Conn)}, nil }, close: c.Close}, nil
 }
 
-type tlsConn struct {
-	c      *tls.Conn
-	opened bool
-}
-
-func (c *tlsConn) open(context.Context) (rawStream, error) {
-	if c.opened {
-		return nil, errors.New("bench: TLS over TCP has one stream per connection")
-	}
-	c.opened = true
-	return tlsStream{c.c}, nil
-}
-
-func (c *tlsConn) Close() error { return c.c.Close() }
-
+// tlsStream is the one stream that a connection has.
 type tlsStream struct{ *tls.Conn }
 
 func (s tlsStream) Close() error { return s.CloseWrite() }

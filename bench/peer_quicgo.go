@@ -54,7 +54,7 @@ type quicGo struct{}
 
 const rawALPN = "bench"
 
-func (quicGo) serve(cert tls.Certificate, handle func(rawStream)) (string, error) {
+func (quicGo) serve(cert tls.Certificate) (string, error) {
 	l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{rawALPN}},
 		&quic.Config{MaxIncomingStreams: 1000})
 	if err != nil {
@@ -72,7 +72,7 @@ func (quicGo) serve(cert tls.Certificate, handle func(rawStream)) (string, error
 					if err != nil {
 						return
 					}
-					go handle(s)
+					go rawHandler(s)
 				}
 			}()
 		}
@@ -87,10 +87,8 @@ func (quicGo) dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, 
 	if err != nil {
 		return nil, err
 	}
-	return quicGoConn{c}, nil
+	return rawStreams{
+		open:  func() (rawStream, error) { return c.OpenStreamSync(ctx) },
+		close: func() error { return c.CloseWithError(0, "") },
+	}, nil
 }
-
-type quicGoConn struct{ c *quic.Conn }
-
-func (c quicGoConn) open(ctx context.Context) (rawStream, error) { return c.c.OpenStreamSync(ctx) }
-func (c quicGoConn) Close() error                                { return c.c.CloseWithError(0, "") }

@@ -81,7 +81,7 @@ func runServer(peer, kind, certFile, keyFile string) {
 	if kind != "raw" {
 		addr, err = httpPeers[peer].serve(cert, http.HandlerFunc(handler))
 	} else {
-		addr, err = rawPeers[peer].serve(cert, rawHandler)
+		addr, err = rawPeers[peer].serve(cert)
 	}
 	if err != nil {
 		fatal(err)

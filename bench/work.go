@@ -221,7 +221,7 @@ func rawHandshake(c *clientEnv) (float64, error) {
 			return err
 		}
 		defer conn.Close()
-		return rawGet(conn, 'd', smallAnswer, make([]byte, 512))
+		return conn.transfer('d', smallAnswer, make([]byte, 512))
 	})
 }
 
@@ -266,10 +266,7 @@ func parallel(n int, f func(i int) (int, error)) (float64, error) {
 	return float64(done.Load()), nil
 }
 
-// A raw stream begins with nine bytes from the client: 'd' or 'u', and how many bytes follow down or up. The server
-// answers an upload with one byte when it has all.
-
-// rawHandler is the raw server's.
+// rawHandler is the server's side of a rawStream.
 func rawHandler(s rawStream) {
 	defer s.Close()
 	var head [9]byte
@@ -300,11 +297,8 @@ func writeZeros(w io.Writer, n int64) (int64, error) {
 	return n, nil
 }
 
-func rawGet(conn rawConn, dir byte, n int64, buf []byte) error {
-	s, err := conn.open(context.Background())
-	if err != nil {
-		return err
-	}
+// rawGet is the client's side.
+func rawGet(s rawStream, dir byte, n int64, buf []byte) error {
 	head := binary.BigEndian.AppendUint64([]byte{dir}, uint64(n))
 	if _, err := s.Write(head); err != nil {
 		return err
@@ -337,6 +331,6 @@ func rawBulk(dir byte) func(*clientEnv) (float64, error) {
 		}
 		defer conn.Close()
 		c.start()
-		return c.size / gib, rawGet(conn, dir, int64(c.size), make([]byte, chunk))
+		return c.size / gib, conn.transfer(dir, int64(c.size), make([]byte, chunk))
 	}
 }
