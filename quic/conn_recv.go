@@ -258,6 +258,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		c.receivedElsewhere(&in, largest)
 	} else {
 		c.path.local = in.local
+		c.path.challenge.heard = true
 		if in.challenges > 0 {
 			c.answerChallenges(&in, c.path)
 		}

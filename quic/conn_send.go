@@ -445,8 +445,9 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 		if size < minUsefulDatagram {
 			continue
 		}
-		// RFC 9000, Section 8.2.2: nothing but congestion control delays an answer.
-		if p == c.path && !c.maySend(recovery.AppData, size) {
+		// RFC 9000, Section 8.2.2: congestion control may delay an answer. A challenge that waited for it on a new path
+		// would wait for what is lost on the old one.
+		if p == c.path && !p.challenge.send && !c.maySend(recovery.AppData, size) {
 			continue
 		}
 		w := packetWriter{space: recovery.AppData, rec: &c.rec}

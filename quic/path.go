@@ -46,6 +46,7 @@ type pathChallenge struct {
 	n        int
 	next     monotime.Time // when another challenge is sent
 	deadline monotime.Time // when validation fails
+	heard    bool          // packets of the peer have come on the path since it began
 }
 
 // credit returns how many bytes may be sent on the path before the peer is known to be there.
@@ -205,9 +206,10 @@ func (c *Conn) handlePathTimers() {
 			continue
 		}
 		if !c.now.Before(p.challenge.deadline) {
+			heard := p.challenge.heard
 			p.challenge = pathChallenge{}
 			if p == c.path {
-				c.pathFailed()
+				c.pathFailed(heard)
 				if c.state != stateActive {
 					return
 				}
@@ -226,10 +228,10 @@ func (c *Conn) handlePathTimers() {
 	}
 }
 
-// pathFailed gives up the path in use, which could not be validated.
+// pathFailed gives up the path in use, which could not be validated. heard tells that the peer has sent on it meanwhile.
 //
 // RFC 9000, Section 9.3.2: the last validated address is used again, and without one the connection is over.
-func (c *Conn) pathFailed() {
+func (c *Conn) pathFailed(heard bool) {
 	if c.path.validated {
 		return
 	}
@@ -241,6 +243,11 @@ func (c *Conn) pathFailed() {
 		c.others[i] = nil
 		c.switchPath(p)
 		c.releaseDCID(failed)
+		return
+	}
+	if heard {
+		// There is no other path, and the peer is on this one: it may be a bad one.
+		c.startValidation(c.path)
 		return
 	}
 	c.terminate(&TransportError{Code: NoViablePath, Reason: "the peer's new address could not be validated"})

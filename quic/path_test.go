@@ -298,3 +298,24 @@ func TestChallengeFlood(t *testing.T) {
 		t.Errorf("%d bytes sent at once with a congestion window of %d", total, most/2)
 	}
 }
+
+// A peer that keeps sending from its new address, but whose answers to challenges get lost, is not given up.
+func TestValidationOfBadPath(t *testing.T) {
+	s := newScript(t, Server)
+	for i := range 200 {
+		from := reboundAddr
+		if i > 20 {
+			from = reboundPort // it moves once more, before the first move was validated
+		}
+		s.receiveFrom(serverPath(from), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
+		s.sent()
+		s.now = s.now.Add(100 * time.Millisecond)
+		s.c.HandleTimeout(s.now)
+		s.sent()
+	}
+	s.wantOpen()
+	s.receiveFrom(serverPath(reboundPort), s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	if s.c.Path() != serverPath(reboundPort) {
+		t.Errorf("path %v", s.c.Path())
+	}
+}
