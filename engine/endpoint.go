@@ -42,6 +42,7 @@ type Endpoint struct {
 	workers  map[*worker]struct{}
 	all      crowd
 	listener *Listener
+	started  bool  // the routers read
 	refusing bool  // no further connection
 	err      error // why a socket failed
 }
@@ -80,10 +81,19 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	if err := e.openDoors(nil); err != nil {
 		return nil, err
 	}
+	return e, nil
+}
+
+// startReading lets the routers read, if they do not yet; with e.mu held. Before the first Listen or Dial what arrives waits in
+// the sockets: a client that knows the address may be faster than Listen, and would wait a second to try again.
+func (e *Endpoint) startReading() {
+	if e.started {
+		return
+	}
+	e.started = true
 	for _, r := range e.routers {
 		e.reading.Go(r.run)
 	}
-	return e, nil
 }
 
 // orDefault fills in a limit.
@@ -149,6 +159,7 @@ func (e *Endpoint) newWorker(w *worker) *worker {
 	if e.refusing || w.l != nil && (w.l.refusing || e.cfg.MaxConnections > 0 && w.l.all.n >= e.cfg.MaxConnections) {
 		return nil
 	}
+	e.startReading()
 	e.workers[w] = struct{}{}
 	e.all.n++
 	if w.l != nil {

@@ -88,6 +88,7 @@ func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) {
 		return nil, err
 	}
 	e.listener = l
+	e.startReading()
 	return l, nil
 }
 
