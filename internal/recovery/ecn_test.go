@@ -102,3 +102,23 @@ func TestCongestionMarkIsCongestion(t *testing.T) {
 		t.Fatalf("window %d after marks within one round trip, want %d", s.Cwnd(), window/2)
 	}
 }
+
+func TestECNTestEndsByTimeouts(t *testing.T) {
+	s := confirmed(t)
+	s.send(AppData, data|ECT0)
+	for range ecnTestPTOs {
+		if !s.MarkECT0() {
+			t.Fatal("gave up too early")
+		}
+		s.expire()
+		s.send(AppData, data)
+	}
+	if s.MarkECT0() {
+		t.Fatal("still marked when nothing marked gets through")
+	}
+	// What fails stays failed on this path.
+	s.ackECN(s.NextPN(AppData)-1, &wire.ECNCounts{ECT0: 1})
+	if s.MarkECT0() {
+		t.Fatal("marked again after the test failed")
+	}
+}
