@@ -32,6 +32,7 @@ type Endpoint struct {
 	routers    []*router
 	reading    sync.WaitGroup // the routers' goroutines
 	routes     routes
+	runners    runners
 	mailboxes  budget
 	handshakes atomic.Int64 // of servers, in progress
 	counters   counters
@@ -72,6 +73,7 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	} else {
 		rand.Read(e.resetKey[:])
 	}
+	e.runners.init()
 	if err := e.routes.init(); err != nil {
 		return nil, err
 	}
@@ -147,7 +149,6 @@ func (e *Endpoint) quicConfig(cfg *quic.Config) (*quic.Config, error) {
 func (e *Endpoint) newWorker(w *worker) *worker {
 	w.state.Store(running)
 	w.e = e
-	w.runFn = w.run
 	w.handle.w = w
 	w.session.w = w
 	w.done = make(chan struct{})
@@ -325,6 +326,7 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 func (e *Endpoint) Close() error {
 	e.stop(nil)
 	e.closing.Do(func() {
+		e.runners.close()
 		for _, r := range e.routers {
 			r.turn.timer.Stop()
 			if err := r.sock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -20,7 +20,6 @@ type worker struct {
 	mailbox mailbox
 	handle  Connection
 	session Session
-	runFn   func() // w.run, bound once
 
 	// Owned by whoever runs the step.
 	conn        *quic.Conn
@@ -71,7 +70,7 @@ func (w *worker) wake() {
 		switch w.state.Load() {
 		case idle:
 			if w.state.CompareAndSwap(idle, scheduled) {
-				go w.runFn()
+				w.e.runners.start(w)
 				return
 			}
 		case running:
@@ -108,11 +107,11 @@ func (w *worker) runHere(rounds int) {
 func (w *worker) release() {
 	if !w.state.CompareAndSwap(running, idle) {
 		w.state.Store(scheduled)
-		go w.runFn()
+		w.e.runners.start(w)
 	}
 }
 
-// run is what the goroutine of wake does.
+// run is what a runner does.
 func (w *worker) run() {
 	if w.state.CompareAndSwap(scheduled, running) {
 		w.steps(roundsByRunner)
@@ -124,7 +123,7 @@ func (w *worker) steps(rounds int) {
 	for {
 		if rounds = w.step(rounds); rounds <= 0 {
 			w.state.Store(scheduled)
-			go w.runFn()
+			w.e.runners.start(w)
 			return
 		}
 		if w.over {
