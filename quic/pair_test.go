@@ -84,6 +84,8 @@ type testPair struct {
 	filter func(from Side, data []byte) bool
 	// rewrite, if set, gives the path that a datagram for a side arrives by.
 	rewrite func(to Side, p Path) Path
+	// mark, if set, changes the ECN mark of what a side sends.
+	mark func(from Side, e ECN) ECN
 	// delayOf, if set, gives the extra delay of a datagram.
 	delayOf func() time.Duration
 	demux   DemuxConfig
@@ -141,6 +143,9 @@ func (p *testPair) poll(side Side) {
 		data := p.buf[:tr.Len]
 		to := side.Peer()
 		path := Path{Local: tr.Path.Remote, Remote: tr.Path.Local}
+		if p.mark != nil {
+			tr.ECN = p.mark(side, tr.ECN)
+		}
 		if p.rewrite != nil {
 			path = p.rewrite(to, path)
 		}
