@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -151,4 +152,10 @@ func startHandler(t *testing.T, handler http.Handler) (url, cacert string) {
 		<-served
 	})
 	return "https://" + l.Addr().String() + "/", dev.certFile()
+}
+
+// localhostAddr is the IPv4 address of a server on loopback.
+func localhostAddr(t *testing.T, url string) netip.AddrPort {
+	t.Helper()
+	return netip.MustParseAddrPort("127.0.0.1:" + mustParse(t, url).Port())
 }
