@@ -71,7 +71,9 @@ func (c *Connection) Do(f func(*Session)) error {
 func (c *Connection) Stats() (st quic.Stats) {
 	if c.Do(func(s *Session) { st = s.Conn().Stats() }) != nil {
 		<-c.w.done // what has ended may not have said so yet
-		return c.w.stats
+		if c.w.stats != nil {
+			st = *c.w.stats
+		}
 	}
 	return st
 }

@@ -225,7 +225,8 @@ func (w *worker) closed(err error) {
 	w.ended = true
 	w.err = err
 	if w.conn != nil {
-		w.stats = w.conn.Stats()
+		st := w.conn.Stats()
+		w.stats = &st
 	}
 	w.endHandshake()
 	w.log.Debug("connection closed", "error", err)

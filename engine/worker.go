@@ -45,7 +45,7 @@ type worker struct {
 	up            chan struct{}  // closed once OnEstablished has returned; clients only
 	done          chan struct{}  // closed once OnClose has returned
 	err           error          // why the connection ended; set before done is closed
-	stats         quic.Stats     // likewise
+	stats         *quic.Stats    // likewise; nil if there never was a connection
 }
 
 // The states of a worker. A wake-up during a step is not lost: the step runs once more.

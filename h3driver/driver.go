@@ -25,8 +25,7 @@ type driver struct {
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
-	live      Stream // head of the list of streams that have an h3 stream
-	liveCount int
+	live      liveList
 	waiting   []*Stream // clients: requests that wait for the server's stream limit, oldest first
 	headers   headerTimers
 	idleSince time.Time // zero while requests run
@@ -49,7 +48,6 @@ type driver struct {
 func (d *driver) init(side quic.Side, cfg *Config) {
 	d.cfg = cfg.withDefaults()
 	d.side = side
-	d.live.prev, d.live.next = &d.live, &d.live
 	d.established = make(chan struct{})
 }
 
@@ -250,17 +248,14 @@ func (d *driver) dispatch(session *engine.Session) bool {
 func (d *driver) adopt(s *Stream, h *h3.Stream) {
 	h.Value = s
 	s.h = h
-	s.prev, s.next = d.live.prev, &d.live
-	s.prev.next, s.next.prev = s, s
-	d.liveCount++
+	d.live.add(s)
 	d.idleSince = time.Time{}
 }
 
 // remove takes leave of s.
 func (d *driver) remove(session *engine.Session, s *Stream) {
-	s.prev.next, s.next.prev = s.next, s.prev
-	s.prev, s.next = nil, nil
-	if d.liveCount--; d.liveCount == 0 {
+	d.live.remove(s)
+	if d.live.n == 0 {
 		d.idleSince = session.Now()
 	}
 	err := s.ended
@@ -299,14 +294,11 @@ func (d *driver) end(err error) {
 	if d.h3 == nil {
 		close(d.established)
 	}
-	for s := d.live.next; s != &d.live; {
-		next := s.next
-		s.prev, s.next = nil, nil
+	for s := d.live.head; s != nil; s = d.live.head {
+		d.live.remove(s)
 		s.close(err)
 		d.tell(Event{Kind: EventStreamClosed, Stream: s, Err: err})
-		s = next
 	}
-	d.live.prev, d.live.next, d.liveCount = &d.live, &d.live, 0
 	for _, s := range waiting {
 		s.close(err)
 	}

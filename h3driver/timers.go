@@ -93,7 +93,7 @@ func (d *driver) handleTimeouts(s *engine.Session) {
 		d.h3.GoAway(d.h3.NextRequestID())
 		d.draining = drainFinal
 	}
-	if d.liveCount > 0 {
+	if d.live.n > 0 {
 		return
 	}
 	switch {
