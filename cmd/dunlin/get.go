@@ -136,6 +136,7 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) erro
 		running.Go(func() {
 			defer close(done)
 			transfers[i].run(ctx)
+			<-transfers[i].turn // one that failed early must not let the next overtake the one before
 		})
 		turn = done
 	}

@@ -215,11 +215,21 @@ func TestGetFailures(t *testing.T) {
 	}
 }
 
-// One failure among several URLs does not stop the others.
+// One failure among several URLs does not stop the others, nor change their order: the last answer is there before the
+// first.
 func TestGetPartialFailure(t *testing.T) {
-	url, cacert := startHandler(t, newEchoHandler())
-	r := dunlin(t, "", "get", "--cacert", cacert, url+"part/1", "https://name.invalid/", url+"part/2")
-	if r.status != statusResolve || r.out != "1;2;" || strings.Count(r.err, "\n") != 1 {
+	last := make(chan struct{})
+	url, cacert := startHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/last" {
+			io.WriteString(w, "last")
+			close(last)
+			return
+		}
+		<-last
+		io.WriteString(w, "first ")
+	}))
+	r := dunlin(t, "", "get", "--cacert", cacert, url+"first", "https://name.invalid/", url+"last")
+	if r.status != statusResolve || r.out != "first last" || strings.Count(r.err, "\n") != 1 {
 		t.Errorf("status %d, output %q, %q", r.status, r.out, r.err)
 	}
 }
