@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/monotime"
@@ -97,18 +98,21 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	case !c.assignDCID(p):
 		return nil
 	}
-	slot := 0
+	fallback := c.fallback()
+	slot := -1
 	for i, o := range c.others {
 		if o == nil {
 			slot = i
 			break
 		}
-		if o.expires.Before(c.others[slot].expires) {
+		if o != fallback && (slot < 0 || o.expires.Before(c.others[slot].expires)) {
 			slot = i
 		}
 	}
 	if c.others[slot] != nil {
-		c.dropPath(slot)
+		if c.dropPath(slot); c.state != stateActive {
+			return nil
+		}
 	}
 	p.expires = c.now.Add(c.pathTimeout())
 	c.others[slot] = p
@@ -220,12 +224,28 @@ func (c *Conn) handlePathTimers() {
 			p.challenge.send = true
 		}
 	}
-	for i, p := range c.others {
-		// While the path in use is not validated, the one to fall back to is kept.
-		if p != nil && !c.now.Before(p.expires) && (c.path.validated || !p.validated) {
+	fallback := c.fallback()
+	for i := range c.others {
+		// To drop a path may end the connection, and that drops all of them.
+		if p := c.others[i]; p != nil && p != fallback && !c.now.Before(p.expires) {
 			c.dropPath(i)
 		}
 	}
+}
+
+// fallback returns the path to use again if the one in use can't be validated, nil if there is none or no need of one. It is
+// the validated one that was in use last, and is kept whatever else happens on other paths.
+func (c *Conn) fallback() *path {
+	if c.path.validated {
+		return nil
+	}
+	var last *path
+	for _, p := range c.others {
+		if p != nil && p.validated && (last == nil || p.expires.After(last.expires)) {
+			last = p
+		}
+	}
+	return last
 }
 
 // pathFailed gives up the path in use, which could not be validated. heard tells that the peer has sent on it meanwhile.
@@ -235,12 +255,9 @@ func (c *Conn) pathFailed(heard bool) {
 	if c.path.validated {
 		return
 	}
-	for i, p := range c.others {
-		if p == nil || !p.validated {
-			continue
-		}
+	if p := c.fallback(); p != nil {
 		failed := c.path
-		c.others[i] = nil
+		c.others[slices.Index(c.others[:], p)] = nil
 		c.switchPath(p)
 		c.releaseDCID(failed)
 		return
@@ -256,10 +273,11 @@ func (c *Conn) pathFailed(heard bool) {
 // pathDeadline returns when handlePathTimers has something to do, zero for not at all.
 func (c *Conn) pathDeadline() monotime.Time {
 	t := c.path.challenge.timer()
+	fallback := c.fallback()
 	for _, p := range c.others {
 		if p != nil {
 			t = monotime.Min(t, p.challenge.timer())
-			if c.path.validated || !p.validated {
+			if p != fallback {
 				t = monotime.Min(t, p.expires)
 			}
 		}

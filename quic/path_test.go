@@ -186,6 +186,85 @@ func TestSpuriousMigration(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9.3.2: the last validated address stays the one to go back to, from however many others somebody
+// forwards copies of the client's packets.
+func TestSpuriousMigrations(t *testing.T) {
+	s := newScript(t, Server)
+	for i := range 2 * maxOtherPaths {
+		from := netip.AddrPortFrom(reboundAddr.Addr(), uint16(i+1))
+		s.receiveFrom(serverPath(from), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
+		s.now = s.now.Add(time.Millisecond)
+	}
+	for _, f := range find(s.sent(), wire.FramePathChallenge) {
+		if f.path == serverPath(testClientAddr) {
+			data, _ := wire.ParsePathChallenge(f.b)
+			s.receive(s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+		}
+	}
+	if s.c.Path() == serverPath(testClientAddr) {
+		t.Fatal("a probe moved the connection")
+	}
+	for range 100 {
+		at, ok := s.c.NextTimeout()
+		if !ok || s.c.Path() == serverPath(testClientAddr) {
+			break
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		s.sent()
+	}
+	s.wantOpen()
+	if s.c.Path() != serverPath(testClientAddr) || !s.c.path.validated {
+		t.Errorf("path %v, validated %v", s.c.Path(), s.c.path.validated)
+	}
+}
+
+// newCrowdedScript has probes of two more addresses under way to a server that may have no further RETIRE_CONNECTION_ID frame
+// unacknowledged.
+func newCrowdedScript(t *testing.T) *script {
+	s := newScript(t, Server)
+	for i, id := range s.c.local.active {
+		s.peer.path.dcid, s.peer.path.dcidSeq = id.id, id.seq
+		if i > 0 {
+			from := netip.AddrPortFrom(reboundAddr.Addr(), uint16(i))
+			s.receiveFrom(serverPath(from), s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{byte(i)}), wire.AppendPadding(nil, 1200)))
+		}
+	}
+	s.peer.path.dcid, s.peer.path.dcidSeq = s.c.local.active[0].id, s.c.local.active[0].seq
+	seq := uint64(maxIssuedCIDs)
+	for ; len(s.c.peer.retiring) < maxRetiringCIDs; seq++ {
+		s.send(newCIDFrame(seq, seq))
+	}
+	// Two for the paths, one more.
+	s.send(newCIDFrame(seq, 0), newCIDFrame(seq+1, 0), newCIDFrame(seq+2, 0))
+	s.wantOpen()
+	return s
+}
+
+// A path that is forgotten may end the connection, because its connection ID can't be retired: whoever goes on to the next
+// path then finds none.
+func TestPathsForgottenAtTheEnd(t *testing.T) {
+	s := newCrowdedScript(t)
+	s.now = s.now.Add(20 * time.Second)
+	s.c.HandleTimeout(s.now)
+	s.wantClosed(ConnectionIDLimitError)
+
+	s = newCrowdedScript(t)
+	for i := range uint16(4) {
+		s.receiveFrom(serverPath(netip.AddrPortFrom(reboundAddr.Addr(), 100+i)), s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	}
+	if s.c.Path() != serverPath(netip.AddrPortFrom(reboundAddr.Addr(), 100)) {
+		t.Errorf("moved to %v", s.c.Path())
+	}
+	s.wantClosed(ConnectionIDLimitError)
+	if e := s.c.NextEvent(); e.Kind != EventClosed {
+		t.Errorf("event %v", e.Kind)
+	}
+	if e := s.c.NextEvent(); e.Kind != EventNone {
+		t.Errorf("event %v after the last", e.Kind)
+	}
+}
+
 // RFC 9000, Section 9.3: a packet from the old address with a higher number moves the connection back at once; one with a
 // lower number does not.
 func TestReorderedMigration(t *testing.T) {
