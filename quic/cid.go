@@ -25,8 +25,9 @@ type localCIDs struct {
 	active        []localCID // in order of sequence number
 	next          uint64     // sequence number of the next one
 	retirePriorTo uint64
-	limit         int // how many the peer takes and we want it to have
-	sending       int // how many have send set
+	told          uint64 // sequence number of the first one that the peer can't have heard of
+	limit         int    // how many the peer takes and we want it to have
+	sending       int    // how many have send set
 }
 
 // find returns the index of id, -1 if it is not an active ID.
@@ -45,6 +46,8 @@ func (l *localCIDs) add(id ConnectionID, send bool) {
 	l.next++
 	if send {
 		l.sending++
+	} else {
+		l.told = l.next
 	}
 }
 
@@ -203,8 +206,9 @@ func (c *Conn) RotateConnectionIDs() {
 
 // handleRetireConnectionID processes a RETIRE_CONNECTION_ID frame in a packet sent to our connection ID dcid.
 func (c *Conn) handleRetireConnectionID(seq, dcid uint64) *TransportError {
-	// RFC 9000, Section 19.16.
-	if seq >= c.local.next || c.cfg.ConnectionIDs.Len() == 0 {
+	// RFC 9000, Section 19.16. That includes the IDs that are made but not sent: a packet full of these frames could
+	// otherwise turn over hundreds of them.
+	if seq >= c.local.told || c.cfg.ConnectionIDs.Len() == 0 {
 		return transportError(ProtocolViolation, "retirement of a connection ID that was not issued")
 	}
 	if seq == dcid {
@@ -341,6 +345,7 @@ func (c *Conn) appendCIDFrames(w *packetWriter) {
 		w.record(recovery.Frame{Type: wire.FrameNewConnectionID, ID: l.seq})
 		l.send = false
 		c.local.sending--
+		c.local.told = max(c.local.told, l.seq+1)
 	}
 	for i := range c.peer.retiring {
 		r := &c.peer.retiring[i]

@@ -64,6 +64,11 @@ func TestRetireConnectionIDErrors(t *testing.T) {
 		s.send(wire.AppendRetireConnectionID(nil, s.c.local.next))
 		s.wantClosed(ProtocolViolation)
 
+		// The first frame makes another ID, which is sent in no packet before the second frame is read.
+		s = newScript(t, side)
+		s.send(wire.AppendRetireConnectionID(nil, s.c.local.active[1].seq), wire.AppendRetireConnectionID(nil, maxIssuedCIDs))
+		s.wantClosed(ProtocolViolation)
+
 		s = newScript(t, side)
 		s.send(wire.AppendRetireConnectionID(nil, s.peer.path.dcidSeq))
 		s.wantClosed(ProtocolViolation)
