@@ -28,7 +28,7 @@ func (c *controller) NextEvent(ctx context.Context) (Event, error) {
 			}
 			return ev, nil
 		}
-		if d.err != nil {
+		if d.told {
 			return Event{}, d.err
 		}
 		if err := ctx.Err(); err != nil {

@@ -42,6 +42,7 @@ type driver struct {
 	drain  bool       // Shutdown was called
 	events eventQueue
 	avail  waitSlot // NextEvent waits here
+	told   bool     // EventClosed is in the queue, or was
 	err    error    // why the connection ended
 }
 
@@ -334,6 +335,7 @@ func (d *driver) tell(ev Event) {
 	}
 	if refuse == 0 {
 		d.events.push(ev)
+		d.told = ev.Kind == EventClosed
 		d.avail.wake()
 	}
 	d.mu.Unlock()

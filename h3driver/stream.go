@@ -59,7 +59,7 @@ func (s *Stream) Context() context.Context {
 	defer s.mu.Unlock()
 	if s.ctx == nil {
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
-		if err := s.failure(); err != nil {
+		if err := s.failure(); err != nil || s.closed {
 			s.cancel(err)
 		}
 	}

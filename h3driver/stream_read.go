@@ -123,7 +123,7 @@ func (s *Stream) fill() {
 func (s *Stream) Trailers() []h3.Field {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.in.complete {
+	if !s.in.complete || s.in.ring.len() > 0 {
 		return nil
 	}
 	return s.in.trailers

@@ -1,0 +1,193 @@
+package h3driver
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
+)
+
+// TestMain fails the tests of the package if goroutines of this module outlive them.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if leaked := leakedGoroutines(5 * time.Second); leaked != "" {
+			fmt.Fprintf(os.Stderr, "goroutines outlived the tests:\n%s\n", leaked)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func leakedGoroutines(patience time.Duration) string {
+	deadline := time.Now().Add(patience)
+	for {
+		buf := make([]byte, 4<<20)
+		buf = buf[:runtime.Stack(buf, true)]
+		var leaked []string
+		for g := range strings.SplitSeq(string(buf), "\n\n") {
+			if strings.Contains(g, "dunlin") && !strings.Contains(g, "leakedGoroutines") {
+				leaked = append(leaked, g)
+			}
+		}
+		if len(leaked) == 0 {
+			return ""
+		}
+		if time.Now().After(deadline) {
+			return strings.Join(leaked, "\n\n")
+		}
+		runtime.Gosched()
+	}
+}
+
+var testCertificate, testRoots = func() (tls.Certificate, *x509.CertPool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	leaf, _ := x509.ParseCertificate(der)
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}()
+
+// options change what newPair makes.
+type options struct {
+	server, client         Config
+	serverQUIC, clientQUIC quic.Config
+}
+
+// pair is a client's connection to a server, on real sockets.
+type pair struct {
+	addr    netip.AddrPort
+	client  *ClientController
+	server  *ServerController
+	servers chan *ServerController // of further connections
+}
+
+func listen(t *testing.T, o *options) *pair {
+	t.Helper()
+	p := &pair{servers: make(chan *ServerController, 10)}
+	q := o.serverQUIC
+	q.TLS = &tls.Config{Certificates: []tls.Certificate{testCertificate}, NextProtos: []string{h3.NextProto}}
+	l, err := engine.Listen(&engine.ListenConfig{
+		QUIC: &q,
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
+			driver, controller := NewServer(&o.server)
+			p.servers <- controller
+			return driver, nil
+		},
+	}, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	p.addr = l.Addr()
+	return p
+}
+
+// dial connects an application to the server.
+func (p *pair) dial(t *testing.T, q quic.Config, app engine.ApplicationOverQUIC) *engine.Connection {
+	t.Helper()
+	socket, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.NewEndpoint(nil, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	q.TLS = &tls.Config{RootCAs: testRoots, ServerName: "127.0.0.1", NextProtos: []string{h3.NextProto}}
+	c, err := e.Dial(testContext(t), p.addr, &engine.DialConfig{
+		QUIC:           &q,
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return app, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newPair makes a connection. o may be nil.
+func newPair(t *testing.T, o *options) *pair {
+	t.Helper()
+	if o == nil {
+		o = &options{}
+	}
+	p := listen(t, o)
+	driver, controller := NewClient(&o.client)
+	p.dial(t, o.clientQUIC, driver)
+	p.client = controller
+	p.server = <-p.servers
+	return p
+}
+
+// testContext bounds everything that a test waits for.
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// next returns the next event of a kind and fails on others, but for those that come at any time.
+func next(t *testing.T, c interface {
+	NextEvent(context.Context) (Event, error)
+}, kind EventKind) Event {
+	t.Helper()
+	for {
+		ev, err := c.NextEvent(testContext(t))
+		if err != nil {
+			t.Fatalf("waiting for %v: %v", kind, err)
+		}
+		switch {
+		case ev.Kind == kind:
+			return ev
+		case ev.Kind == EventEstablished || ev.Kind == EventSettings || ev.Kind == EventStreamClosed:
+		default:
+			t.Fatalf("event %v (%v), want %v", ev.Kind, ev.Err, kind)
+		}
+	}
+}
+
+var (
+	getFields  = []h3.Field{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "127.0.0.1"}, {Name: ":path", Value: "/"}}
+	postFields = []h3.Field{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":authority", Value: "127.0.0.1"}, {Name: ":path", Value: "/"}}
+	okFields   = []h3.Field{{Name: ":status", Value: "200"}}
+)
+
+// open opens a request and returns both ends of its stream.
+func (p *pair) open(t *testing.T, part Part) (client, server *Stream) {
+	t.Helper()
+	s, err := p.client.OpenRequest(testContext(t), part, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, next(t, p.server, EventHeaders).Stream
+}
