@@ -2,6 +2,7 @@ package h3driver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"time"
@@ -20,6 +21,15 @@ func NewClient(cfg *Config) (*ClientDriver, *ClientController) {
 	d := new(ClientDriver)
 	d.init(quic.Client, cfg)
 	return d, &ClientController{controller{&d.driver}}
+}
+
+// ConnectionState returns what TLS negotiated, nil before the connection is established. It must not be changed. A
+// server's application is told when it is made: see engine.ConnInfo.
+func (c *ClientController) ConnectionState() *tls.ConnectionState {
+	if c.d.session.Load() == nil {
+		return nil
+	}
+	return c.d.tls
 }
 
 // OpenRequest sends a request, or the beginning of one, and returns its stream, whose Value is value from before the

@@ -2,7 +2,6 @@ package h3driver
 
 import (
 	"context"
-	"crypto/tls"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -74,16 +73,6 @@ func (c *controller) Stats() quic.Stats {
 		return session.Connection().Stats()
 	}
 	return quic.Stats{}
-}
-
-// ConnectionState returns what TLS negotiated; nothing before the connection is established.
-func (c *controller) ConnectionState() tls.ConnectionState {
-	select {
-	case <-c.d.established:
-		return c.d.tls
-	default:
-		return tls.ConnectionState{}
-	}
 }
 
 // GoAway begins a graceful shutdown (RFC 9114, Section 5.2): no new requests; the connection closes when the last

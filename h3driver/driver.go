@@ -21,7 +21,7 @@ type driver struct {
 
 	session     atomic.Pointer[engine.Session] // nil until the connection is established
 	established chan struct{}                  // closed then, or when the connection has ended before
-	tls         tls.ConnectionState            // set before established is closed
+	tls         *tls.ConnectionState           // clients: set before established is closed
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
@@ -88,7 +88,10 @@ func (d *driver) kick(s *Stream) error {
 func (d *driver) OnEstablished(s *engine.Session) error {
 	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
 	d.idleSince = s.Now()
-	d.tls = s.Conn().ConnectionState()
+	if d.side == quic.Client {
+		state := s.Conn().ConnectionState()
+		d.tls = &state
+	}
 	d.session.Store(s)
 	close(d.established)
 	d.tell(Event{Kind: EventEstablished})

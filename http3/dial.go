@@ -197,8 +197,7 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 	}
 	c.connection = connection
 	c.local = net.UDPAddrFromAddrPort(connection.LocalAddr())
-	state := c.controller.ConnectionState()
-	c.tls = &state
+	c.tls = c.controller.ConnectionState()
 	return nil
 }
 
