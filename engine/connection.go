@@ -63,7 +63,7 @@ func (c *Connection) Do(f func(*Session)) error {
 	if !c.w.mailbox.ask(func(m *mail) { m.calls = append(m.calls, call{f, done}) }) {
 		return errEnded
 	}
-	c.w.runHere(roundsByUser)
+	c.w.flush()
 	return <-done
 }
 
@@ -82,4 +82,4 @@ func (c *Connection) Stats() (st quic.Stats) {
 func (c *Connection) Wake() { c.w.wake() }
 
 // Flush runs a step at once if it can: see [Session.Flush].
-func (c *Connection) Flush() { c.w.runHere(roundsByUser) }
+func (c *Connection) Flush() { c.w.flush() }

@@ -40,7 +40,8 @@ func (s *Session) Connection() *Connection { return &s.w.handle }
 // under any lock, from the application's own methods, and after the connection's end.
 func (s *Session) Wake() { s.w.wake() }
 
-// Flush is Wake, but runs the step at once, in the calling goroutine, if the connection is idle: what was just written
-// leaves without waiting for another goroutine. The caller must hold no lock that the application's methods take, and
-// must not be one of those methods.
-func (s *Session) Flush() { s.w.runHere(roundsByUser) }
+// Flush is Wake, but lends the calling goroutine to run the step, if no other does so already: what was just left for the
+// application leaves without waiting for another goroutine. Goroutines that are ready to run go first, so that one step
+// sends what many of them have written. The caller must hold no lock that the application's methods take, and must not
+// be one of those methods.
+func (s *Session) Flush() { s.w.flush() }

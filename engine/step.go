@@ -31,6 +31,7 @@ func (w *worker) step(rounds int) int {
 		if began.IsZero() {
 			began = now
 		}
+		w.served.Store(w.tickets.Load())
 		got := w.mailbox.take()
 		if w.conn == nil && !w.start(now) {
 			got.refuseCalls()

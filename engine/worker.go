@@ -3,6 +3,7 @@ package engine
 import (
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/dunlin-quic/dunlin/quic"
@@ -20,6 +21,8 @@ type worker struct {
 	mailbox mailbox
 	handle  Connection
 	session Session
+	// tickets counts calls of flush, served those that came before the last round began.
+	tickets, served atomic.Uint64
 
 	// Owned by whoever runs the step.
 	conn        *quic.Conn
@@ -108,6 +111,17 @@ func (w *worker) release() {
 	if !w.state.CompareAndSwap(running, idle) {
 		w.state.Store(scheduled)
 		w.e.runners.start(w)
+	}
+}
+
+// flush is wake on behalf of a goroutine that has just left something for the step, and lends itself to run it. Others go
+// first, for they may have something to leave as well: one step then sends the work of all, in fewer packets. With a
+// hundred goroutines at a time on one connection that is a tenth of the datagrams.
+func (w *worker) flush() {
+	ticket := w.tickets.Add(1)
+	runtime.Gosched()
+	if w.served.Load() < ticket {
+		w.runHere(roundsByUser)
 	}
 }
 
