@@ -87,17 +87,26 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		c.handlePathTimers()
 	}
 	if c.state == stateActive && due(c.now, c.shrinkDeadline()) {
-		c.rec.Shrink()
-		c.datagrams.shrink()
+		c.rest()
 	}
 }
 
-// idleShrink is how long a connection is quiet before it gives back the memory that a burst took.
+// idleShrink is how long a connection is quiet before it gives back the memory that it needs only while packets come and
+// go.
 const idleShrink = time.Second
+
+// rest gives memory back.
+func (c *Conn) rest() {
+	c.rec.Shrink()
+	c.datagrams.shrink()
+	if c.confirmed {
+		c.keys.Rest()
+	}
+}
 
 // shrinkDeadline returns when memory is to be given back, zero if there is none to give.
 func (c *Conn) shrinkDeadline() monotime.Time {
-	if c.rec.Slack() || c.datagrams.slack() {
+	if c.rec.Slack() || c.datagrams.slack() || c.confirmed && !c.keys.Rested() {
 		return c.arrivals.last.Add(idleShrink)
 	}
 	return 0

@@ -12,9 +12,9 @@ const numUrgencies = 8
 //
 // Only streams that have something to send are in here, so that idle ones cost nothing.
 type streamScheduler struct {
-	levels [numUrgencies]urgencyLevel
-	owed   uint8 // bit i: levels[i].owed is not empty
-	fresh  uint8 // bit i: levels[i].turns or .byID is not empty
+	levels [numUrgencies]*urgencyLevel // made when first used: most connections use one or two
+	owed   uint8                       // bit i: levels[i].owed is not empty
+	fresh  uint8                       // bit i: levels[i].turns or .byID is not empty
 }
 
 type urgencyLevel struct {
@@ -33,7 +33,7 @@ func (q *streamScheduler) next(credit bool) *Stream {
 	if mask == 0 {
 		return nil
 	}
-	l := &q.levels[bits.TrailingZeros8(mask)]
+	l := q.levels[bits.TrailingZeros8(mask)]
 	switch {
 	case !l.owed.empty():
 		return l.owed.head
@@ -45,7 +45,14 @@ func (q *streamScheduler) next(credit bool) *Stream {
 
 // update puts s where it belongs, given whether it has owed frames and new data to send.
 func (q *streamScheduler) update(s *Stream, owed, fresh bool) {
-	l := &q.levels[s.urgency]
+	l := q.levels[s.urgency]
+	if l == nil {
+		if !owed && !fresh {
+			return
+		}
+		l = new(urgencyLevel)
+		q.levels[s.urgency] = l
+	}
 	if owed {
 		l.owed.push(listOwed, s)
 	} else {
@@ -66,7 +73,7 @@ func (q *streamScheduler) update(s *Stream, owed, fresh bool) {
 
 // served passes the turn on after s sent new data.
 func (q *streamScheduler) served(s *Stream) {
-	l := &q.levels[s.urgency]
+	l := q.levels[s.urgency]
 	l.heapNext = s.in(listTurns)
 	if s.in(listTurns) && l.turns.tail != s {
 		l.turns.remove(listTurns, s)
@@ -79,7 +86,7 @@ func (q *streamScheduler) remove(s *Stream) { q.update(s, false, false) }
 
 // mark brings the masks up to date with the level.
 func (q *streamScheduler) mark(urgency uint8) {
-	l := &q.levels[urgency]
+	l := q.levels[urgency]
 	bit := uint8(1) << urgency
 	q.owed &^= bit
 	q.fresh &^= bit

@@ -560,7 +560,7 @@ func (tt *tableTest) wantIdle() {
 		tt.Errorf("something is left: %d streams, %d bytes unsent", len(t.streams), t.unsent)
 	}
 	for i := range t.sched.levels {
-		if l := &t.sched.levels[i]; !l.owed.empty() || !l.turns.empty() || len(l.byID) > 0 {
+		if l := t.sched.levels[i]; l != nil && (!l.owed.empty() || !l.turns.empty() || len(l.byID) > 0) {
 			tt.Errorf("something is left in urgency %d", i)
 		}
 	}

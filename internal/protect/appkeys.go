@@ -38,7 +38,8 @@ type AppKeys struct {
 	limit      uint64 // of sealed
 	softLimit  uint64 // of sealed, for an update
 
-	receiveSecret []byte // of the newest receive key there is
+	receiveSecret []byte // of the newest receive key there is, or of the next one if nextSecret
+	nextSecret    bool   // Rest has dropped the next key
 	current       *key
 	other         *key // the previous key or, if not hasPrevious, the next one; nil before the first packet
 	hasPrevious   bool
@@ -124,8 +125,8 @@ type Opened struct {
 // dropped; ErrKeyUpdate and ErrAEADLimit that the connection is to be closed.
 func (k *AppKeys) Open(pkt []byte, pnOffset int, expected uint64) (Opened, error) {
 	if k.other == nil {
-		// The first packet of all, or the first one after DropPrevious, which prepared nothing if it failed: whatever
-		// the packet's key phase is, so that the time this takes tells nothing about it.
+		// The first packet of all, or the first one after Rest, or after DropPrevious, which prepared nothing if it
+		// failed: whatever the packet's key phase is, so that the time this takes tells nothing about it.
 		if err := k.prepareNext(); err != nil {
 			return Opened{}, ErrOpen
 		}
@@ -202,13 +203,27 @@ func (k *AppKeys) updateSend() error {
 
 // prepareNext makes the next receive key.
 func (k *AppKeys) prepareNext() error {
-	next := k.suite.newSecret(k.receiveSecret).expand("quic ku", len(k.receiveSecret))
+	next := k.receiveSecret
+	if !k.nextSecret {
+		next = k.suite.newSecret(next).expand("quic ku", len(next))
+	}
 	n := new(key)
 	if err := n.init(k.suite, k.suite.newSecret(next)); err != nil {
 		return err
 	}
-	k.other, k.receiveSecret = n, next
+	k.other, k.receiveSecret, k.nextSecret = n, next, false
 	return nil
+}
+
+// Rested reports whether Rest has nothing to drop.
+func (k *AppKeys) Rested() bool { return k.hasPrevious || k.other == nil }
+
+// Rest drops the next receive key of a connection that is quiet. Open makes it again for the next packet, whatever the
+// packet's key phase is.
+func (k *AppKeys) Rest() {
+	if !k.Rested() {
+		k.other, k.nextSecret = nil, true
+	}
 }
 
 // HasPrevious reports whether receive keys of the phase before are kept, for packets that were reordered.

@@ -32,7 +32,7 @@ type sentPacket struct {
 
 const (
 	minRing = 16
-	// keepRing is how many slots a ring may always keep.
+	// keepRing is how many slots a ring may keep while a packet is outstanding.
 	keepRing = 128
 	// maxOutstanding is how many packets may wait for their fate while more are sent under congestion control. At 1,200
 	// bytes it is a window of 75 MiB.
@@ -147,13 +147,21 @@ func (r *sentRing) full() bool {
 
 // slack reports whether shrink would give memory back.
 func (r *sentRing) slack() bool {
+	if r.oldest == r.next {
+		return len(r.packets)+len(r.records) > 0
+	}
 	return len(r.packets) > keepRing && r.next-r.oldest <= uint64(len(r.packets)/4) ||
 		len(r.records) > keepRing && r.recordHead-r.outstandingRecords() <= uint32(len(r.records)/4)
 }
 
-// shrink moves what is outstanding to rings no larger than it needs.
+// shrink moves what is outstanding to rings no larger than it needs. It must not be called while a packet is being built.
 func (r *sentRing) shrink() {
 	r.popHistory()
+	if r.base == r.next {
+		r.packets, r.records = nil, nil
+		r.recordTail, r.recordHead, r.building = 0, 0, 0
+		return
+	}
 	packets, records := minRing, minRing
 	for uint64(packets) < r.next-r.base {
 		packets *= 2
