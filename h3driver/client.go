@@ -16,11 +16,16 @@ type ClientDriver struct{ driver }
 // ClientController is the user's handle of a [ClientDriver].
 type ClientController struct{ controller }
 
-// NewClient makes the driver and the controller of one connection. cfg may be nil.
-func NewClient(cfg *Config) (*ClientDriver, *ClientController) {
+// NewClient makes the driver of one connection. cfg may be nil.
+func NewClient(cfg *Config) *ClientDriver {
 	d := new(ClientDriver)
 	d.init(quic.Client, cfg)
-	return d, &ClientController{controller{&d.driver}}
+	return d
+}
+
+// Controller returns the user's handle of d.
+func (d *ClientDriver) Controller() *ClientController {
+	return &ClientController{controller{&d.driver}}
 }
 
 // ConnectionState returns what TLS negotiated, nil before the connection is established. It must not be changed. A

@@ -7,7 +7,8 @@
 //
 // A server's connection:
 //
-//	driver, controller := h3driver.NewServer(nil) // the engine runs the driver
+//	driver := h3driver.NewServer(nil) // for the engine, which runs it
+//	controller := driver.Controller()
 //	for {
 //		ev, err := controller.NextEvent(ctx)
 //		if err != nil {

@@ -99,8 +99,8 @@ func listen(t *testing.T, o *options) *pair {
 	l, err := engine.Listen(&engine.ListenConfig{
 		QUIC: &q,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
-			driver, controller := NewServer(&o.server)
-			p.servers <- controller
+			driver := NewServer(&o.server)
+			p.servers <- driver.Controller()
 			return driver, nil
 		},
 	}, "127.0.0.1:0")
@@ -142,9 +142,9 @@ func newPair(t *testing.T, o *options) *pair {
 		o = &options{}
 	}
 	p := listen(t, o)
-	driver, controller := NewClient(&o.client)
+	driver := NewClient(&o.client)
 	p.dial(t, o.clientQUIC, driver)
-	p.client = controller
+	p.client = driver.Controller()
 	p.server = <-p.servers
 	return p
 }

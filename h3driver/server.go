@@ -10,9 +10,14 @@ type ServerDriver struct{ driver }
 // ServerController is the user's handle of a [ServerDriver].
 type ServerController struct{ controller }
 
-// NewServer makes the driver and the controller of one connection. cfg may be nil.
-func NewServer(cfg *Config) (*ServerDriver, *ServerController) {
+// NewServer makes the driver of one connection. cfg may be nil.
+func NewServer(cfg *Config) *ServerDriver {
 	d := new(ServerDriver)
 	d.init(quic.Server, cfg)
-	return d, &ServerController{controller{&d.driver}}
+	return d
+}
+
+// Controller returns the user's handle of d.
+func (d *ServerDriver) Controller() *ServerController {
+	return &ServerController{controller{&d.driver}}
 }

@@ -182,12 +182,12 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 	connection, err := endpoint.Dial(ctx, addr, &engine.DialConfig{
 		QUIC: &transport,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
-			driver, controller := h3driver.NewClient(&h3driver.Config{
+			driver := h3driver.NewClient(&h3driver.Config{
 				H3:          &h3.Config{MaxFieldSectionSize: t.maxResponseHeaderBytes()},
 				OnEvent:     c.onEvent,
 				IdleTimeout: positive(t.IdleConnTimeout, defaultIdleConnTimeout),
 			})
-			c.controller = controller
+			c.controller = driver.Controller()
 			return driver, nil
 		},
 		CloseError: &quic.ApplicationError{Code: uint64(h3.NoError)},

@@ -48,13 +48,13 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 	if s.ConnContext != nil {
 		c.ctx = s.ConnContext(c.ctx, c)
 	}
-	driver, controller := h3driver.NewServer(&h3driver.Config{
+	driver := h3driver.NewServer(&h3driver.Config{
 		H3:            &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes},
 		OnEvent:       c.onEvent,
 		HeaderTimeout: s.ReadHeaderTimeout,
 		IdleTimeout:   s.IdleTimeout,
 	})
-	c.controller = controller
+	c.controller = driver.Controller()
 	return driver
 }
 

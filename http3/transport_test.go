@@ -408,7 +408,8 @@ func testSentAgain(t *testing.T, way string) {
 		QUIC: &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{testCertificate}, NextProtos: []string{"h3"}}},
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			first := conns.Add(1) == 1
-			driver, controller := h3driver.NewServer(nil)
+			driver := h3driver.NewServer(nil)
+			controller := driver.Controller()
 			go func() {
 				for seen := 0; ; {
 					ev, err := controller.NextEvent(context.Background())
