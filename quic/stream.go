@@ -53,9 +53,9 @@ func (s *Stream) TryRead(p []byte) (int, error) {
 func (s *Stream) Peek() ([]byte, error) { return s.peek() }
 
 // Discard consumes the first n bytes of what Peek returned, and returns how many it did: fewer than n only if fewer have
-// arrived.
+// arrived, none after the peer's reset or the own StopSending.
 func (s *Stream) Discard(n int) int {
-	if s.table.err != nil || s.recv.stopped {
+	if s.table.err != nil || s.recv.stopped || s.recv.state == recvReset {
 		return 0
 	}
 	n = int(min(uint64(max(n, 0)), s.recv.buf.have-s.recv.buf.read))

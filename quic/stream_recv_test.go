@@ -374,6 +374,23 @@ func TestResetByThePeer(t *testing.T) {
 	})
 }
 
+// What was peeked at before a reset is gone, and not counted twice.
+func TestDiscardAfterReset(t *testing.T) {
+	eachReceivingPart(t, func(tt *tableTest, s *Stream) {
+		tt.recv(s, 0, string(make([]byte, 9_000)), false)
+		if _, err := s.Peek(); err != nil {
+			t.Fatal(err)
+		}
+		tt.must(tt.handleReset(uint64(s.ID()), 42, 9_000))
+		if n := s.Discard(8_500); n != 0 {
+			t.Errorf("discarded %d bytes", n)
+		}
+		if w := &tt.window; w.Consumed() != 9_000 {
+			t.Errorf("%d bytes given back, want 9000", w.Consumed())
+		}
+	})
+}
+
 // RFC 9000, Section 3.2: a reset that comes after all data does not take it away.
 func TestResetAfterAllDataIsIgnored(t *testing.T) {
 	eachReceivingPart(t, func(tt *tableTest, s *Stream) {
