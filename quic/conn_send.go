@@ -343,7 +343,7 @@ func (c *Conn) append1RTT(b []byte, limit int, allowed bool) ([]byte, unsealed, 
 	}
 	if data {
 		c.appendControl(&w)
-		if c.datagrams.out.empty() || c.streamsFirst {
+		if c.datagrams.out.empty() || c.streamsFirst && c.streams.pending() {
 			c.streamsFirst = false
 			c.streams.appendFrames(&w, c.now)
 		} else {

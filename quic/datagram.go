@@ -155,14 +155,13 @@ func (c *Conn) appendDatagrams(w *packetWriter) {
 			}
 			// The path shrank after it was queued.
 			c.stats.DatagramFramesDropped++
-			q.drop()
-			continue
+		} else {
+			w.buf = wire.AppendDatagramHeader(w.buf, len(p))
+			w.buf = append(w.buf, p...)
+			w.record(recovery.Frame{Type: wire.FrameDatagram, Length: uint32(len(p))})
+			c.stats.DatagramFramesSent++
 		}
-		w.buf = wire.AppendDatagramHeader(w.buf, len(p))
-		w.buf = append(w.buf, p...)
-		w.record(recovery.Frame{Type: wire.FrameDatagram, Length: uint32(len(p))})
 		q.drop()
-		c.stats.DatagramFramesSent++
 		if c.datagrams.blocked {
 			c.datagrams.blocked = false
 			c.event(EventDatagramsWritable)

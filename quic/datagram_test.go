@@ -114,6 +114,52 @@ func TestDatagramBackpressure(t *testing.T) {
 	}
 }
 
+// Datagrams that no longer fit the path make room as they are dropped.
+func TestDatagramsTooLargeByNow(t *testing.T) {
+	s := newScript(t, Client)
+	s.c.path.mtu.size = 1452
+	b := make([]byte, s.c.MaxDatagramLen())
+	for s.c.TrySendDatagram(b) == nil {
+	}
+	s.c.path.mtu.blackHole(s.c.now)
+	if fs := s.sent(); len(fs) > 0 {
+		t.Errorf("sent %v", fs)
+	}
+	if e := s.c.NextEvent(); e.Kind != EventDatagramsWritable {
+		t.Errorf("event %v, want EventDatagramsWritable", e.Kind)
+	}
+	if err := s.c.TrySendDatagram(b); err != ErrDatagramTooLarge {
+		t.Error(err)
+	}
+}
+
+// Datagrams give way to what streams have to send, but don't wait for what they no longer have to.
+func TestDatagramsWaitForNothing(t *testing.T) {
+	s := newScript(t, Client)
+	for d := range Dir(2) {
+		for err := error(nil); err == nil; {
+			_, err = s.c.OpenStream(d)
+		}
+	}
+	for range 2 {
+		if err := s.c.TrySendDatagram(make([]byte, s.c.MaxDatagramLen())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The first one leaves no room for both STREAMS_BLOCKED frames, and then nobody is blocked.
+	buf := make([]byte, 2000)
+	if _, ok := s.c.PollTransmit(s.now, buf, 1); !ok || !s.c.streams.pending() {
+		t.Fatal("nothing is left for streams to send")
+	}
+	// Not in a packet, whose acknowledgment would go out first.
+	for d := range Dir(2) {
+		s.c.streams.handleMaxStreams(d, 500)
+	}
+	if fs := s.sent(); len(find(fs, wire.FrameDatagramLen)) != 1 {
+		t.Errorf("sent %v, want the other datagram", fs)
+	}
+}
+
 // A receiver that does not read loses datagrams, and holds no more than its bound.
 func TestDatagramFlood(t *testing.T) {
 	s := newScript(t, Server)
