@@ -10,6 +10,9 @@ import (
 // level. RFC 9000, Section 7.5 asks for 4,096 at least; chains of certificates need more.
 const maxCryptoBuffer = 64 << 10
 
+// maxCryptoGaps bounds the holes between what was received ahead. The books of more would outgrow the data.
+const maxCryptoGaps = 256
+
 // cryptoStream carries the TLS messages of one encryption level, both ways (RFC 9000, Section 19.6).
 type cryptoStream struct {
 	in  cryptoIn
@@ -23,7 +26,8 @@ type cryptoIn struct {
 	have rangeset.Set
 }
 
-// add keeps the data of one frame. It reports false if that lies too far ahead (CRYPTO_BUFFER_EXCEEDED).
+// add keeps the data of one frame. It reports false if that lies too far ahead, or leaves too many holes
+// (CRYPTO_BUFFER_EXCEEDED).
 func (s *cryptoIn) add(off uint64, data []byte) bool {
 	end := off + uint64(len(data))
 	if end <= s.base {
@@ -41,7 +45,7 @@ func (s *cryptoIn) add(off uint64, data []byte) bool {
 	}
 	copy(s.buf[off-s.base:], data)
 	s.have.Add(off, end)
-	return true
+	return s.have.Len() <= maxCryptoGaps
 }
 
 // next returns what is contiguous, to be consumed.

@@ -85,4 +85,12 @@ func TestCryptoStreamBound(t *testing.T) {
 	if n := cap(in.buf); n > 2*maxCryptoBuffer {
 		t.Errorf("%d bytes held", n)
 	}
+	in = cryptoIn{}
+	gaps := uint64(0)
+	for in.add(2*gaps+1, []byte{1}) {
+		gaps++
+	}
+	if gaps != maxCryptoGaps {
+		t.Errorf("%d gaps, want %d", gaps, maxCryptoGaps)
+	}
 }
