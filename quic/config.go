@@ -160,11 +160,14 @@ func (c *Config) Resolve() (*Config, error) {
 	return &r, err
 }
 
+// forever is the longest duration that can be added to an instant.
+const forever = 100 * 365 * 24 * time.Hour
+
 func durationOr(d, def time.Duration) time.Duration {
 	if d == 0 {
 		return def
 	}
-	return max(d, 0)
+	return min(max(d, 0), forever)
 }
 
 func intOr(n, def int) int {

@@ -2,6 +2,7 @@ package quic
 
 import (
 	"crypto/tls"
+	"math"
 	"testing"
 	"time"
 )
@@ -36,6 +37,18 @@ func TestConfigNone(t *testing.T) {
 	if none.IdleTimeout != -1 {
 		t.Error("the caller's config was changed")
 	}
+}
+
+// The longest durations are those that anybody would take for none.
+func TestConfigForever(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) {
+		for _, c := range p.cfg {
+			c.HandshakeTimeout, c.KeepAlive = math.MaxInt64, math.MaxInt64
+		}
+		p.cfg[Client].IdleTimeout, p.cfg[Server].IdleTimeout = math.MaxInt64, -1
+	})
+	p.establish()
+	p.transfer(Client, 1000)
 }
 
 func TestConfigTLSVersion(t *testing.T) {

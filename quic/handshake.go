@@ -228,7 +228,7 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
 	}
 	c.hs.params = true
-	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, tp.MaxIdleTimeout)
+	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(tp.MaxIdleTimeout, forever))
 	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
 	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))
 	c.local.limit = int(min(tp.ActiveConnectionIDLimit, maxIssuedCIDs))
