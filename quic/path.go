@@ -169,6 +169,8 @@ func (c *Conn) switchPath(p *path) {
 		p.mtu = old.mtu
 		p.bytes = old.bytes
 	} else {
+		// Of a probe under way on either path, nothing will be heard.
+		p.mtu.probe, old.mtu.probe = 0, 0
 		c.rec.ResetPath(newController(c.cfg, p.mtu.size), p.mtu.size)
 	}
 	c.updateAmplification()

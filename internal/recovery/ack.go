@@ -123,7 +123,7 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 		}
 		p.state = acked
 		p.jump = end
-		if p.flags&MTUProbe != 0 {
+		if p.flags&MTUProbe != 0 && r.onPath(space, pn, p) {
 			h.MTUProbeAcked(int(p.size))
 		}
 		for i := range p.count {

@@ -40,7 +40,9 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 		s.oldest++
 		switch {
 		case p.flags&MTUProbe != 0:
-			h.MTUProbeLost(int(p.size))
+			if r.onPath(space, pn, p) {
+				h.MTUProbeLost(int(p.size))
+			}
 		case p.flags&InFlight != 0:
 			r.counters.PacketsLost++
 			r.counters.BytesLost += uint64(p.size)

@@ -58,7 +58,7 @@ type Handler interface {
 	// FrameLost: the frame should be sent again if it is still of use: its packet was lost, or a probe timeout needs
 	// something to send.
 	FrameLost(Space, Frame)
-	// MTUProbeAcked and MTUProbeLost tell the fate of a packet sent with the MTUProbe flag.
+	// MTUProbeAcked and MTUProbeLost tell the fate of a packet sent with the MTUProbe flag on the path that is now in use.
 	MTUProbeAcked(size int)
 	MTUProbeLost(size int)
 }

@@ -591,6 +591,20 @@ func TestMTUProbe(t *testing.T) {
 	}
 }
 
+// A probe tells of the path that it went out on, whenever its fate becomes known.
+func TestMTUProbeOfOldPath(t *testing.T) {
+	s := confirmed(t)
+	s.send(AppData, data|MTUProbe)
+	s.send(AppData, data|MTUProbe)
+	s.ResetPath(congestion.NewNewReno(1200), 1200)
+	s.sendN(3, 0)
+	s.wait(10 * ms)
+	s.ack(AppData, 0, 1, 4)
+	if len(s.probes) > 0 {
+		t.Errorf("fates of the probes on another path: %v", s.probes)
+	}
+}
+
 func TestBlackHole(t *testing.T) {
 	s := confirmed(t)
 	large := func() {
