@@ -48,7 +48,9 @@ func (c *Conn) Close(now time.Time, err error) {
 		if err == nil {
 			e = transportError(NoError, "")
 		} else if te, ok := errors.AsType[*TransportError](err); ok && !te.Remote {
-			e = te
+			clamped := *te
+			clamped.Code, clamped.FrameType = min(te.Code, wire.MaxVarint), min(te.FrameType, wire.MaxVarint)
+			e = &clamped
 		}
 		err = e
 		frame = closeFrame(e)
@@ -209,11 +211,11 @@ func (c *Conn) pollClose(buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	p := c.path
-	if cl.received > 0 {
-		// The keys are gone: what arrives may be anybody's.
-		if amplificationFactor*p.received-p.sent < int64(len(cl.packet)) {
-			return Transmit{}, false
-		}
+	// The keys are gone: what arrives may be anybody's.
+	if cl.received > 0 && amplificationFactor*p.received-p.sent < int64(len(cl.packet)) {
+		return Transmit{}, false
+	}
+	if cl.received > 0 || !p.validated {
 		p.sent += int64(len(cl.packet))
 	}
 	cl.send = false

@@ -3,6 +3,7 @@ package quic
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"net"
 	"testing"
@@ -93,6 +94,44 @@ func TestClosingAnswers(t *testing.T) {
 	}
 	if len(s.sent()) > 0 {
 		t.Error("an answer to another address")
+	}
+}
+
+// RFC 9000, Sections 8.1 and 10.2.1: the packets that close a connection to an address that is not validated count towards
+// the limit, the first one like those that repeat it.
+func TestClosingAmplification(t *testing.T) {
+	s := newHandshakeScript(t, Server, wire.Handshake)
+	s.sent()
+	path := s.c.path
+	if path.validated {
+		t.Fatal("the client's address is validated")
+	}
+	path.received, path.sent = 100, 0
+	s.c.Close(s.now, nil)
+	buf := make([]byte, 2000)
+	total := 0
+	for n := range 5 {
+		if tr, ok := s.c.PollTransmit(s.now, buf, 1); ok {
+			total += tr.Len
+		}
+		if limit := 3 * (100 + n); total > limit || total == 0 {
+			t.Fatalf("%d bytes sent, limit %d", total, limit)
+		}
+		s.receive([]byte{0})
+	}
+}
+
+// What the caller gives is cut to what fits a frame.
+func TestCloseWithHugeCode(t *testing.T) {
+	s := newScript(t, Client)
+	e := &TransportError{Code: math.MaxUint64, FrameType: math.MaxUint64}
+	s.c.Close(s.now, e)
+	f, _ := wire.ParseConnectionClose(s.wantOne(s.sent(), wire.FrameConnectionClose).b)
+	if f.Code != wire.MaxVarint || f.FrameType != wire.MaxVarint {
+		t.Errorf("%+v", f)
+	}
+	if e.Code != math.MaxUint64 {
+		t.Error("the caller's error was changed")
 	}
 }
 
