@@ -21,6 +21,8 @@ type fakeNet struct {
 	drop func(from, to netip.AddrPort, b []byte) bool
 	// rewrite, if set, changes where datagrams come from and go to, as a NAT or a load balancer does.
 	rewrite func(from, to netip.AddrPort) (netip.AddrPort, netip.AddrPort)
+	// copyTo, if set, is where everything goes too that goes to copyOf.
+	copyOf, copyTo netip.AddrPort
 }
 
 func newFakeNet(delay time.Duration) *fakeNet {
@@ -34,11 +36,13 @@ type fakeSocket struct {
 	queue chan udp.Message
 	done  chan struct{}
 	once  sync.Once
+	fault chan error // what a read is to fail with
 }
 
 func (n *fakeNet) listen(address string) *fakeSocket {
 	s := &fakeSocket{
 		net: n, local: netip.MustParseAddrPort(address), queue: make(chan udp.Message, 10000), done: make(chan struct{}),
+		fault: make(chan error, 1),
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -64,6 +68,8 @@ func (s *fakeSocket) ReadBatch(msgs []udp.Message) (int, error) {
 	var m udp.Message
 	select {
 	case m = <-s.queue:
+	case err := <-s.fault:
+		return 0, err
 	case <-s.done:
 		return 0, fmt.Errorf("fake: %w", net.ErrClosed)
 	}
@@ -111,6 +117,13 @@ func (n *fakeNet) carry(from, to netip.AddrPort, b []byte, ecn udp.ECN) {
 	if n.rewrite != nil {
 		from, to = n.rewrite(from, to)
 	}
+	if to == n.copyOf {
+		n.arrive(from, n.copyTo, append([]byte(nil), b...), ecn)
+	}
+	n.arrive(from, to, b, ecn)
+}
+
+func (n *fakeNet) arrive(from, to netip.AddrPort, b []byte, ecn udp.ECN) {
 	dst := n.socks[to]
 	if dst == nil {
 		return

@@ -125,7 +125,6 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 	}
 	defer w.release()
 	e.handshakes.Add(1)
-	e.counters.accepted.Add(1)
 	w.slow.Store(handshakeSteps)
 	// The client goes on with this ID until it has seen ours.
 	if other := e.routes.add(in.DCID, w); other != w {
@@ -133,6 +132,7 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 		return other
 	}
 	w.ids = append(w.ids, in.DCID)
+	e.counters.accepted.Add(1)
 	return w
 }
 

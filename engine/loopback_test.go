@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -226,6 +227,95 @@ func TestDialByName(t *testing.T) {
 		if _, err := Dial(testContext(t), bad, cfg); err == nil {
 			t.Errorf("Dial to %q succeeded", bad)
 		}
+	}
+}
+
+// Of several addresses the first that answers wins: after one that refuses at once, after one that is silent in a while.
+func TestDialRace(t *testing.T) {
+	l := testListen(t, ListenConfig{})
+	gone := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0")
+	gone.Close()
+	silent, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	cases := []struct {
+		name    string
+		remotes []netip.AddrPort
+		ok      bool
+	}{
+		{"it answers", []netip.AddrPort{l.Addr()}, true},
+		{"the first refuses", []netip.AddrPort{gone.LocalAddr(), l.Addr()}, true},
+		{"the first is silent", []netip.AddrPort{silent.LocalAddr(), l.Addr()}, true},
+		{"the second is silent", []netip.AddrPort{l.Addr(), silent.LocalAddr()}, true},
+		{"all refuse", []netip.AddrPort{gone.LocalAddr(), gone.LocalAddr()}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var mu sync.Mutex
+			var apps []*caller
+			cfg := &DialConfig{QUIC: clientQUIC(), AttemptDelay: 20 * time.Millisecond, NewApplication: func(ConnInfo) (ApplicationOverQUIC, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				apps = append(apps, newCaller())
+				return apps[len(apps)-1], nil
+			}}
+			conn, err := race(testContext(t), c.remotes, cfg)
+			if (err == nil) != c.ok {
+				t.Fatalf("%v, %v", conn, err)
+			}
+			if !c.ok && !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Skip("the system tells no socket of ICMP errors")
+			}
+			if c.ok {
+				if conn.RemoteAddr() != l.Addr() {
+					t.Errorf("connected to %v", conn.RemoteAddr())
+				}
+				conn.Close(nil)
+			}
+			// Every application that was made hears of its end.
+			mu.Lock()
+			defer mu.Unlock()
+			for _, a := range apps {
+				<-a.closed
+			}
+		})
+	}
+}
+
+// Listeners that share ticket keys resume each other's sessions; after a change of keys the old tickets are void.
+func TestSessionTicketKeys(t *testing.T) {
+	keys := [][32]byte{{1, 2, 3}}
+	first, second := testListen(t, ListenConfig{}), testListen(t, ListenConfig{})
+	first.SetSessionTicketKeys(keys)
+	second.SetSessionTicketKeys(keys)
+	e := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0")
+	qc := clientQUIC()
+	qc.TLS = qc.TLS.Clone()
+	qc.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	resumed := func(l *Listener) (did bool) {
+		a := newCaller()
+		c, err := e.Dial(testContext(t), l.Addr(), &DialConfig{QUIC: qc, NewApplication: a.app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The ticket comes before the answer.
+		if _, err := a.call(c, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		c.Do(func(s *Session) { did = s.Conn().ConnectionState().DidResume })
+		return did
+	}
+	if resumed(first) {
+		t.Error("the first connection resumed a session")
+	}
+	if !resumed(second) {
+		t.Error("another listener with the same keys did not resume")
+	}
+	second.SetSessionTicketKeys([][32]byte{{4, 5, 6}})
+	if resumed(second) {
+		t.Error("a ticket outlived its key")
 	}
 }
 

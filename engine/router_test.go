@@ -2,8 +2,10 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -135,6 +137,68 @@ func TestSeveralSockets(t *testing.T) {
 		if server.Stats().Accepted != 1 || through == 0 {
 			t.Errorf("%d connections accepted, %d datagrams through the second socket", server.Stats().Accepted, through)
 		}
+	})
+}
+
+// Two routers that see the same datagrams at a time make one connection of them.
+func TestDuplicatedAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newFakeNet(time.Millisecond)
+		n.copyOf, n.copyTo = netip.MustParseAddrPort("10.0.0.2:443"), netip.MustParseAddrPort("10.0.0.2:444")
+		server := n.endpoint(t, EndpointConfig{}, n.copyOf.String(), n.copyTo.String())
+		defer server.Close()
+		if _, err := server.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+			t.Fatal(err)
+		}
+		// Answers leave where the last copy came in, and clients know the first socket only.
+		n.rewrite = func(from, to netip.AddrPort) (netip.AddrPort, netip.AddrPort) {
+			if from == n.copyTo {
+				from = n.copyOf
+			}
+			return from, to
+		}
+		client := n.endpoint(t, EndpointConfig{}, clientAddr)
+		defer client.Close()
+		const dials = 50
+		for range dials {
+			a := newCaller()
+			c, err := client.Dial(t.Context(), n.copyOf, &DialConfig{QUIC: clientQUIC(), NewApplication: a.app})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := a.call(c, []byte("hello")); err != nil || string(got) != "hello" {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+		time.Sleep(time.Second)
+		if st := server.Stats(); st.Accepted != dials || st.Connections != dials {
+			t.Errorf("%d accepted, %d there", st.Accepted, st.Connections)
+		}
+	})
+}
+
+// A socket that fails takes its endpoint with it, which says why.
+func TestSocketFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, ListenConfig{})
+		a := newScripted()
+		c, err := p.dial(t.Context(), a.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fault := errors.New("the cable is cut")
+		p.client.routers[0].sock.(*fakeSocket).fault <- fault
+		<-c.Done()
+		if n := a.closes.Load(); n != 1 {
+			t.Errorf("OnClose was called %d times", n)
+		}
+		if err := p.client.Close(); !errors.Is(err, fault) {
+			t.Errorf("Close: %v", err)
+		}
+		if _, err := p.dial(t.Context(), newCaller().app); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Dial: %v", err)
+		}
+		p.server.Close()
 	})
 }
 

@@ -111,6 +111,26 @@ func TestGSOFallback(t *testing.T) {
 	}
 }
 
+// Waiting for room ends with the datagram sent. (Loopback always has room, so the wait is asked for here.)
+func TestSendAfterWait(t *testing.T) {
+	a, b := listen(t, "127.0.0.1:0", Config{}), listen(t, "127.0.0.1:0", Config{})
+	s := a.(*linuxSocket)
+	x := senders.New().(*sender)
+	x.s = s
+	x.hdr.Namelen = s.putAddr(&x.name, b.LocalAddr())
+	x.hdr.Name, x.hdr.Iov = namePointer(x), &x.iov
+	x.hdr.SetIovlen(1)
+	buf := []byte("late")
+	x.iov.Base = &buf[0]
+	x.iov.SetLen(len(buf))
+	if err := s.rc.Write(x.wait); err != nil || x.errno != 0 {
+		t.Fatal(err, x.errno)
+	}
+	if got := receive(t, b, 1)[0]; string(got.data) != "late" {
+		t.Errorf("%q", got.data)
+	}
+}
+
 // The kernel says how many datagrams found no room.
 func TestReceiveDrops(t *testing.T) {
 	a, b := listen(t, "127.0.0.1:0", Config{}), listen(t, "127.0.0.1:0", Config{ReceiveBuffer: 20000})
