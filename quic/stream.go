@@ -12,8 +12,8 @@ type Stream struct {
 
 	table *streamTable
 	id    StreamID
-	send  sendHalf
-	recv  recvHalf
+	send  *sendHalf // &noSendHalf for a stream that only the peer sends on
+	recv  *recvHalf // &noRecvHalf for one that it does not
 
 	links     [numLists]streamLink
 	heapIndex int32 // in the scheduler's heap, or -1
@@ -24,6 +24,47 @@ type Stream struct {
 	// incremental streams take turns with others of their urgency.
 	incremental bool
 	closed      bool // both halves are done; no longer in the table
+}
+
+// A stream is one allocation together with the halves that it has.
+type (
+	bidiStream struct {
+		Stream
+		out sendHalf
+		in  recvHalf
+	}
+	sendStream struct {
+		Stream
+		out sendHalf
+	}
+	recvStream struct {
+		Stream
+		in recvHalf
+	}
+)
+
+// noSendHalf and noRecvHalf stand for the halves that are not there. All connections share them, so that nobody may write to
+// them: every method that does asks their state first.
+var (
+	noSendHalf sendHalf
+	noRecvHalf recvHalf
+)
+
+// newStream returns a stream with the halves that it has on this side.
+func newStream(sends, receives bool) *Stream {
+	switch {
+	case sends && receives:
+		s := &bidiStream{}
+		s.send, s.recv = &s.out, &s.in
+		return &s.Stream
+	case sends:
+		s := &sendStream{}
+		s.send, s.recv = &s.out, &noRecvHalf
+		return &s.Stream
+	}
+	s := &recvStream{}
+	s.send, s.recv = &noSendHalf, &s.in
+	return &s.Stream
 }
 
 // ID returns the stream's ID.

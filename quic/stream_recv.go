@@ -53,7 +53,7 @@ func (h *recvHalf) readable() bool {
 
 // account checks that the peer may send up to offset end, which is the final size if final, and counts it.
 func (s *Stream) account(now monotime.Time, end uint64, final bool, ft wire.FrameType) error {
-	h, t := &s.recv, s.table
+	h, t := s.recv, s.table
 	highest := h.window.Received()
 	// RFC 9000, Section 4.5: a final size, once known, does not change, and nothing lies beyond it.
 	if h.state >= recvSizeKnown {
@@ -80,7 +80,7 @@ func (s *Stream) account(now monotime.Time, end uint64, final bool, ft wire.Fram
 
 // receive takes the contents of a STREAM frame.
 func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool) error {
-	h, t := &s.recv, s.table
+	h, t := s.recv, s.table
 	end := offset + uint64(len(data))
 	if err := s.account(now, end, fin, wire.FrameStream); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 // resetByPeer takes a RESET_STREAM frame. Data that was not read by then is lost to the application, unless all had
 // arrived: then the reset comes too late to matter (RFC 9000, Section 3.2).
 func (s *Stream) resetByPeer(code, finalSize uint64) error {
-	h := &s.recv
+	h := s.recv
 	// What a reset skips says nothing of the pace of data: no time is given.
 	if err := s.account(0, finalSize, true, wire.FrameResetStream); err != nil {
 		return err
@@ -139,7 +139,7 @@ func (s *Stream) resetByPeer(code, finalSize uint64) error {
 
 // stopSending is StopSending.
 func (s *Stream) stopSending(code uint64) {
-	h := &s.recv
+	h := s.recv
 	if s.table.err != nil || h.stopped || h.state == recvNone || h.state >= recvDataRead {
 		return
 	}
@@ -173,7 +173,7 @@ func (s *Stream) consumeAll() {
 
 // peek is Peek.
 func (s *Stream) peek() ([]byte, error) {
-	h := &s.recv
+	h := s.recv
 	switch {
 	case s.table.err != nil:
 		return nil, s.table.err
@@ -194,7 +194,7 @@ func (s *Stream) peek() ([]byte, error) {
 
 // discard is Discard, with n no more than has arrived in order.
 func (s *Stream) discard(n int) {
-	h := &s.recv
+	h := s.recv
 	h.buf.discard(n)
 	h.window.Consume(uint64(n))
 	s.table.consume(uint64(n))
@@ -206,7 +206,7 @@ func (s *Stream) discard(n int) {
 
 // readOn ends the receiving part when everything has arrived and been read.
 func (s *Stream) readOn() {
-	if h := &s.recv; h.state == recvDataRecvd && h.buf.read == h.final {
+	if h := s.recv; h.state == recvDataRecvd && h.buf.read == h.final {
 		h.state = recvDataRead
 		s.finish()
 	}

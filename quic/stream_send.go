@@ -48,7 +48,7 @@ func (s *Stream) write(p []byte, fin bool) (int, error) {
 	if err := s.writeError(); err != nil {
 		return 0, err
 	}
-	h, t := &s.send, s.table
+	h, t := s.send, s.table
 	s.retract(eventWritable)
 	n := min(len(p), s.writeRoom())
 	if n > 0 {
@@ -75,7 +75,7 @@ func (s *Stream) write(p []byte, fin bool) (int, error) {
 
 // writeError returns why nothing can be written any more, nil if it can.
 func (s *Stream) writeError() error {
-	switch h := &s.send; {
+	switch h := s.send; {
 	case s.table.err != nil:
 		return s.table.err
 	case h.state == sendNone:
@@ -92,7 +92,7 @@ func (s *Stream) writeError() error {
 // the connection allow. The backlog of other streams never takes away streamReserve, so that a short message need not
 // wait for the bulk of less urgent streams.
 func (s *Stream) writeRoom() int {
-	h, t := &s.send, s.table
+	h, t := s.send, s.table
 	unsent := h.unsent()
 	room := min(t.sendLimit-unsent, max(t.sendLimit-t.unsent, streamReserve-unsent))
 	if room <= 0 {
@@ -104,7 +104,7 @@ func (s *Stream) writeRoom() int {
 // awaitRoom sees to it that a stream that wants to write hears of room: at once if there is enough, when some other
 // stream makes room in the connection's backlog, or after the stream's own progress, which calls here again.
 func (s *Stream) awaitRoom() {
-	h, t := &s.send, s.table
+	h, t := s.send, s.table
 	if !h.wantWrite {
 		return
 	}
@@ -138,7 +138,7 @@ func (s *Stream) unblock() {
 
 // schedule tells the scheduler what there is to send.
 func (s *Stream) schedule() {
-	h := &s.send
+	h := s.send
 	owed, fresh := false, false
 	if h.active() {
 		fresh = h.next < h.buf.end
@@ -149,7 +149,7 @@ func (s *Stream) schedule() {
 
 // reset abandons the sending part. The final size is what has been sent so far.
 func (s *Stream) reset(code uint64, remote bool) {
-	h, t := &s.send, s.table
+	h, t := s.send, s.table
 	if !h.active() {
 		return
 	}
@@ -177,7 +177,7 @@ func (s *Stream) resetAcked() {
 
 // dataAcked learns that the peer has the bytes from start up to end, and the end of the stream if fin.
 func (s *Stream) dataAcked(start, end uint64, fin bool) {
-	h := &s.send
+	h := s.send
 	if !h.active() {
 		return
 	}
@@ -200,7 +200,7 @@ func (s *Stream) dataAcked(start, end uint64, fin bool) {
 
 // dataLost learns that a frame with these bytes was lost.
 func (s *Stream) dataLost(start, end uint64, fin bool) {
-	h := &s.send
+	h := s.send
 	if !h.active() {
 		return
 	}

@@ -152,13 +152,16 @@ func (t *streamTable) open(d Dir) (*Stream, error) {
 
 // add makes a stream that has just been opened by either side.
 func (t *streamTable) add(id StreamID) *Stream {
-	s := &Stream{table: t, id: id, heapIndex: -1, urgency: defaultUrgency, incremental: true}
 	local := id.Initiator() == t.side
-	if local || id.Dir() == Bidi {
+	sends, receives := local || id.Dir() == Bidi, !local || id.Dir() == Bidi
+	s := newStream(sends, receives)
+	s.table, s.id, s.heapIndex = t, id, -1
+	s.urgency, s.incremental = defaultUrgency, true
+	if sends {
 		s.send.state = sendOpen
 		s.send.credit.Raise(t.initialCredit(id))
 	}
-	if !local || id.Dir() == Bidi {
+	if receives {
 		s.recv.state = recvOpen
 		s.recv.window.Init(t.streamWindow, t.maxStreamWindow)
 		s.recv.armed = true
@@ -244,7 +247,9 @@ func (s *Stream) finish() {
 		t.last = nil
 	}
 	s.dropControl(^uint8(0))
-	s.recv.buf.release()
+	if s.recv.state != recvNone {
+		s.recv.buf.release()
+	}
 	s.notify(eventClosed)
 }
 
@@ -384,8 +389,12 @@ func (t *streamTable) close(err error) {
 	}
 	t.err = err
 	for _, s := range t.streams {
-		s.send.buf.release()
-		s.recv.buf.release()
+		if s.send.state != sendNone {
+			s.send.buf.release()
+		}
+		if s.recv.state != recvNone {
+			s.recv.buf.release()
+		}
 	}
 	*t = streamTable{side: t.side, err: err, bytesSent: t.bytesSent, bytesReceived: t.bytesReceived}
 }

@@ -180,7 +180,7 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 
 // appendStream writes one STREAM frame and returns false if there is too little room. Lost data goes before new data.
 func (t *streamTable) appendStream(w *packetWriter, s *Stream) bool {
-	h, id := &s.send, uint64(s.id)
+	h, id := s.send, uint64(s.id)
 	owed := s.in(listOwed)
 	start, end := h.next, h.buf.end
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -703,4 +704,33 @@ func TestAllocationsPerStream(t *testing.T) {
 	}
 	tt.packet(1200)
 	tt.wantIdle()
+}
+
+// The halves that streams lack are shared by all connections.
+func TestMissingHalvesUntouched(t *testing.T) {
+	for _, side := range []Side{Client, Server} {
+		tt := newTable(t, side)
+		own, err := tt.open(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tt.handleStream(0, uint64(NewStreamID(side.Peer(), Uni, 0)), 0, []byte("x"), false); err != nil {
+			t.Fatal(err)
+		}
+		peers := tt.get(NewStreamID(side.Peer(), Uni, 0))
+		for _, s := range []*Stream{own, peers} {
+			s.TryRead(make([]byte, 8))
+			s.Peek()
+			s.Discard(1)
+			s.SetPriority(1, false)
+			s.Writable()
+			s.TryWrite([]byte("x"), true)
+			s.StopSending(1)
+			s.Reset(1)
+		}
+		tt.close(ErrIdleTimeout)
+	}
+	if !reflect.DeepEqual(noSendHalf, sendHalf{}) || !reflect.DeepEqual(noRecvHalf, recvHalf{}) {
+		t.Errorf("%+v\n%+v", noSendHalf, noRecvHalf)
+	}
 }
