@@ -76,8 +76,10 @@ func (x *exchange) finish() {
 		x.abort(h3.InternalError)
 		return
 	}
-	// RFC 9114, Section 4.1: a server that has answered without needing the rest of the request says so.
-	x.stream.CancelRead(h3.NoError)
+	if x.body.request != nil && x.body.request.Body != http.NoBody && !x.body.sawEnd {
+		// RFC 9114, Section 4.1: a server that has answered without needing the rest of the request says so.
+		x.stream.CancelRead(h3.NoError)
+	}
 }
 
 // abort makes the client see that the response is incomplete.

@@ -197,7 +197,7 @@ func behaviours() []behaviour {
 				case "pieces":
 					w.Header().Set("Content-Type", "application/x-pieces")
 					for piece := range slices.Chunk(body, 1000) {
-						io.WriteString(w, string(piece))
+						w.(io.StringWriter).WriteString(string(piece))
 					}
 				case "reader":
 					_, err = io.Copy(w, onlyReader{bytes.NewReader(body)})

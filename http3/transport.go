@@ -145,8 +145,10 @@ func checkRequest(req *http.Request) (key string, err error) {
 			}
 		}
 	}
-	host := req.URL.Hostname()
-	port := req.URL.Port()
+	host, port := req.URL.Hostname(), req.URL.Port()
+	if port != "" && plainHost(host) {
+		return req.URL.Host, nil
+	}
 	if port == "" {
 		port = "443"
 	}
@@ -156,6 +158,17 @@ func checkRequest(req *http.Request) (key string, err error) {
 		}
 	}
 	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+// plainHost reports whether a host name is its own key.
+func plainHost(host string) bool {
+	for i := range len(host) {
+		c := host[i]
+		if c >= 0x80 || 'A' <= c && c <= 'Z' || c == ':' {
+			return false
+		}
+	}
+	return true
 }
 
 func ascii(s string) bool {
