@@ -16,8 +16,10 @@ type exchange struct {
 	conn   *ServerConn
 	stream *h3driver.Stream
 	ctx    requestContext
-	body   requestBody
-	w      response
+
+	hasBody bool // the request has one, or trailers
+	body    requestBody
+	w       response
 }
 
 // serve runs the handler; in the goroutine of the request.
@@ -31,6 +33,7 @@ func (x *exchange) serve(b *fieldBuffer, fin bool) {
 		x.stream.SetWriteDeadline(now.Add(d))
 		x.w.timed = true
 	}
+	x.hasBody = !fin
 	x.w.x = x
 	for i := range b.fields {
 		if b.fields[i].Name == ":method" {
@@ -76,7 +79,7 @@ func (x *exchange) finish() {
 		x.abort(h3.InternalError)
 		return
 	}
-	if x.body.request != nil && x.body.request.Body != http.NoBody && !x.body.sawEnd {
+	if x.hasBody && !x.body.sawEnd {
 		// RFC 9114, Section 4.1: a server that has answered without needing the rest of the request says so.
 		x.stream.CancelRead(h3.NoError)
 	}
