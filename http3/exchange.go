@@ -24,6 +24,7 @@ type exchange struct {
 
 // serve runs the handler; in the goroutine of the request.
 func (x *exchange) serve(b *fieldBuffer, fin bool) {
+	defer x.conn.running.Add(-1)
 	server := x.conn.server
 	now := time.Now()
 	if d := server.ReadTimeout; d > 0 && !fin {

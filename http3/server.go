@@ -27,7 +27,8 @@ type Server struct {
 	// becomes "h3". What its GetConfigForClient returns must name "h3" itself.
 	TLSConfig *tls.Config
 	// QUIC configures the connections; its TLS field is ignored. MaxBidiStreams is how many requests a client may
-	// have running at a time on one connection. Optional.
+	// have running at a time on one connection; of requests that it abandons, the handlers of as many again may go on,
+	// and further ones are rejected. Optional.
 	QUIC *quic.Config
 	// Engine configures what lies around the connections: when clients must prove their address, how many connections
 	// there may be. Its QUIC, NewApplication and CloseError are ignored. Optional.

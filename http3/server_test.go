@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"runtime"
 	"strings"
@@ -396,6 +397,38 @@ func TestThousandRequestsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestAbandonedRequestsAreBounded: a client that abandons requests at once gains no more handlers than its streams allow twice.
+func TestAbandonedRequestsAreBounded(t *testing.T) {
+	release := make(chan struct{})
+	var running, most atomic.Int32
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if r.URL.Path == "/stubborn" {
+			<-release
+		}
+	}), func(s *http3.Server, _ *http3.Transport) { s.QUIC = &quic.Config{MaxBidiStreams: 10} })
+	s.get(t, "/")
+	for range 300 {
+		ctx, cancel := context.WithCancel(context.Background())
+		r := s.newRequest(t, "GET", "/stubborn", nil)
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			WroteRequest: func(httptrace.WroteRequestInfo) { cancel() },
+		})
+		res, err := s.client.Do(r.WithContext(ctx))
+		if err == nil {
+			res.Body.Close()
+		}
+	}
+	if n := most.Load(); n > 20 {
+		t.Errorf("%d handlers ran at once", n)
+	}
+	close(release)
+	s.get(t, "/")
 }
 
 func TestServerTimeouts(t *testing.T) {

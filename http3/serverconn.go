@@ -3,9 +3,11 @@ package http3
 import (
 	"context"
 	"crypto/tls"
+	"math"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
@@ -23,6 +25,7 @@ type ServerConn struct {
 	remoteName string
 	tls        *tls.ConnectionState
 	ctx        context.Context
+	running    atomic.Int32 // handlers
 }
 
 // LocalAddr returns the server's UDP address when the connection was made.
@@ -58,6 +61,17 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 	return driver
 }
 
+// maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request that
+// its client abandons makes room for another at once, though its handler may take its time to notice.
+func (s *Server) maxHandlers() int32 {
+	const defaultMaxBidiStreams = 100 // of quic.Config
+	streams := defaultMaxBidiStreams
+	if s.QUIC != nil && s.QUIC.MaxBidiStreams != 0 {
+		streams = s.QUIC.MaxBidiStreams
+	}
+	return int32(min(max(streams, 1)*2, math.MaxInt32))
+}
+
 // fieldBuffer holds a copy of an event's fields on their way to the goroutine that wants them.
 type fieldBuffer struct{ fields []h3.Field }
 
@@ -82,11 +96,19 @@ func (c *ServerConn) onEvent(ev h3driver.Event) {
 	x, _ := ev.Stream.Value.(*exchange)
 	switch ev.Kind {
 	case h3driver.EventHeaders:
+		if c.running.Add(1) > c.server.maxHandlers() {
+			c.running.Add(-1)
+			ev.Stream.CancelRead(h3.RequestRejected)
+			ev.Stream.CancelWrite(h3.RequestRejected)
+			return
+		}
 		x = &exchange{conn: c, stream: ev.Stream}
 		x.ctx.Context = c.ctx
 		ev.Stream.Value = x
 		go x.serve(copyFields(ev.Fields), ev.Fin)
 	case h3driver.EventReset, h3driver.EventStopSending, h3driver.EventStreamClosed:
-		x.ctx.end(context.Canceled)
+		if x != nil {
+			x.ctx.end(context.Canceled)
+		}
 	}
 }
