@@ -30,7 +30,7 @@ func TestCryptoStream(t *testing.T) {
 				want = append(want, b...)
 				out.write(b)
 			}
-			w := packetWriter{buf: make([]byte, 0, 1200), limit: 40 + r.IntN(1100), rec: &rec}
+			w := packetWriter{buf: make([]byte, 0, 1200), limit: 40 + r.IntN(1100), space: recovery.AppData, rec: &rec}
 			out.appendFrames(&w)
 			if len(w.buf) > w.limit {
 				t.Fatalf("%d bytes in a packet of %d", len(w.buf), w.limit)

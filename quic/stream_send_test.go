@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/dunlin-quic/dunlin/internal/blocks"
+	"github.com/dunlin-quic/dunlin/internal/recovery"
 )
 
 // sendStates are ways to bring a fresh sending part into each state (RFC 9000, Section 3.1).
@@ -267,7 +268,7 @@ func TestPacketsAreFilledExactly(t *testing.T) {
 			tt := newTable(t, Client)
 			s := tt.mustOpen(Uni)
 			tt.mustWrite(s, strings.Repeat("x", data), false)
-			w := &packetWriter{buf: make([]byte, 0, room), limit: room, rec: &tt.rec}
+			w := &packetWriter{buf: make([]byte, 0, room), limit: room, space: recovery.AppData, rec: &tt.rec}
 			tt.appendFrames(w, tt.now)
 			frames := parseFrames(t, w.buf)
 			if len(frames) != 1 || len(frames[0].stream.Data) != min(data, room-2) {

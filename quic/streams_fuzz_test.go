@@ -112,7 +112,7 @@ func FuzzStreams(f *testing.F) {
 				}
 			case 15:
 				size := in.byte() * 8
-				w := &packetWriter{buf: make([]byte, 0, size), limit: size, rec: &tt.rec}
+				w := &packetWriter{buf: make([]byte, 0, size), limit: size, space: recovery.AppData, rec: &tt.rec}
 				tt.appendFrames(w, tt.now)
 				tt.rec.Abandon(recovery.Initial)
 				if len(w.buf) > size {

@@ -20,7 +20,7 @@ type newlyAcked struct {
 // acknowledged or lost to h before it returns. What it costs depends on the packets newly acknowledged, not on how many
 // are in flight or how often the peer repeats itself.
 func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.AckFrame, h Handler) error {
-	s := &r.spaces[space]
+	s := r.space(space)
 	largest := ack.Largest()
 	if largest >= s.next || space == AppData && r.skip.caught(ack.Ranges) {
 		return ErrAckOfUnsent
@@ -89,7 +89,7 @@ func (r *Recovery) appLimited(sent monotime.Time, inFlight int) bool {
 // ackRange acknowledges the packets numbered lo to hi, both held by the ring. Runs that were acknowledged before are
 // jumped over: each packet passed gets a jump to the end of the range, so that no later ACK walks the same way.
 func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint64, n *newlyAcked, h Handler) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	for pn := lo; pn <= hi; {
 		p := s.at(pn)
 		end := uint32(hi + 1 - pn)
@@ -141,10 +141,10 @@ func (r *Recovery) onPath(space Space, pn uint64, p *sentPacket) bool {
 // settle takes an outstanding packet out of all counts, before its state changes.
 func (r *Recovery) settle(space Space, pn uint64, p *sentPacket) {
 	if p.flags&AckEliciting != 0 {
-		r.spaces[space].eliciting--
+		r.space(space).eliciting--
 	}
 	if p.flags&InFlight != 0 && r.onPath(space, pn, p) {
 		r.inFlight -= int(p.size)
-		r.spaces[space].inFlight -= int(p.size)
+		r.space(space).inFlight -= int(p.size)
 	}
 }

@@ -20,7 +20,7 @@ func TestSilentPeerIsBounded(t *testing.T) {
 	for range 2 * maxSlots {
 		s.send(AppData, 0)
 	}
-	if got := len(s.spaces[AppData].packets); got > maxSlots {
+	if got := len(s.app.packets); got > maxSlots {
 		t.Fatalf("ring of %d packets, want at most %d", got, maxSlots)
 	}
 	s.wantInFlight(0)
@@ -43,16 +43,16 @@ func TestManyFramesAreBounded(t *testing.T) {
 		}
 		s.Sent(s.now, AppData, 1200, data)
 	}
-	if frames < maxRecords || frames > maxRecords+500 || len(s.spaces[AppData].records) > 2*maxRecords {
-		t.Fatalf("%d frames in a ring of %d", frames, len(s.spaces[AppData].records))
+	if frames < maxRecords || frames > maxRecords+500 || len(s.app.records) > 2*maxRecords {
+		t.Fatalf("%d frames in a ring of %d", frames, len(s.app.records))
 	}
 	s.ack(AppData, 0, 0, s.NextPN(AppData)-1)
 	if len(s.acked) != frames {
 		t.Fatalf("%d of %d frames acknowledged", len(s.acked), frames)
 	}
 	s.Shrink()
-	if s.SendTime(s.now, AppData, 1200) == monotime.Never || len(s.spaces[AppData].records) > keepRing {
-		t.Fatalf("%d records kept", len(s.spaces[AppData].records))
+	if s.SendTime(s.now, AppData, 1200) == monotime.Never || len(s.app.records) > keepRing {
+		t.Fatalf("%d records kept", len(s.app.records))
 	}
 }
 
@@ -65,7 +65,7 @@ func TestHostileAcksAreCheap(t *testing.T) {
 	s.sendN(flight, 0)
 	steps := func(lo, hi uint64) (n int) {
 		for pn := lo; pn <= hi; n++ {
-			pn += uint64(s.spaces[AppData].at(pn).jump)
+			pn += uint64(s.app.at(pn).jump)
 		}
 		return n
 	}
@@ -75,7 +75,7 @@ func TestHostileAcksAreCheap(t *testing.T) {
 	for lo := uint64(1); lo < flight-200; lo++ {
 		s.ack(AppData, 0, lo, flight-100)
 	}
-	if got := s.spaces[AppData].base; got != 0 {
+	if got := s.app.base; got != 0 {
 		t.Fatalf("packets up to %d are forgotten: the test does not test", got)
 	}
 	for lo := uint64(1); lo < flight-200; lo++ {

@@ -10,7 +10,7 @@ import (
 // (RFC 9002, Section 6.1). It passes each packet once: what lies below the oldest outstanding one is settled, and the
 // first packet that is not lost yet was sent before all that follow.
 func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	s.lossTime = 0
 	r.timeoutStale = true
 	if !s.anyAcked {
@@ -95,7 +95,7 @@ func (s *sendSpace) forgetOld(before monotime.Time) {
 // forgetOldest makes room at the bound of the ring. The packet's frames are told neither acknowledged nor lost: the
 // peer is one that has let 100,000 packets go by without acknowledging this one or a later one.
 func (r *Recovery) forgetOldest(space Space) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	if p := s.at(s.oldest); p.state == outstanding {
 		r.settle(space, s.oldest, p)
 		p.state = lost

@@ -118,8 +118,8 @@ func randomAcks(t *testing.T, seed uint64) {
 			t.Fatal(err)
 		}
 	}
-	if r.InFlight() != 0 || r.spaces[AppData].eliciting != 0 || r.Timeout() != 0 {
-		t.Fatalf("%d bytes, %d packets in flight at the end", r.InFlight(), r.spaces[AppData].eliciting)
+	if r.InFlight() != 0 || r.app.eliciting != 0 || r.Timeout() != 0 {
+		t.Fatalf("%d bytes, %d packets in flight at the end", r.InFlight(), r.app.eliciting)
 	}
 	for _, p := range all {
 		if got := m.toldAcked[p.pn] + m.toldLost[p.pn]; p.frames > 0 && got < p.frames {
@@ -127,7 +127,7 @@ func randomAcks(t *testing.T, seed uint64) {
 		}
 	}
 	r.Shrink()
-	if s := &r.spaces[AppData]; r.Slack() || s.base != s.next || len(s.packets) > keepRing || len(s.records) > keepRing {
+	if s := &r.app; r.Slack() || s.base != s.next || len(s.packets) > keepRing || len(s.records) > keepRing {
 		t.Fatalf("ring keeps %d packets, %d slots, %d records", s.next-s.base, len(s.packets), len(s.records))
 	}
 }

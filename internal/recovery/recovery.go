@@ -26,12 +26,13 @@ type Config struct {
 
 // Recovery is the sending side of loss detection and congestion control of one connection. Use [Recovery.Init].
 type Recovery struct {
-	spaces [NumSpaces]sendSpace
-	rtt    rtt
-	cc     congestion.Controller
-	pacer  congestion.Pacer
-	skip   skipper
-	ecn    ecn
+	app   sendSpace
+	early *[AppData]sendSpace // of the handshake; nil once both are dropped
+	rtt   rtt
+	cc    congestion.Controller
+	pacer congestion.Pacer
+	skip  skipper
+	ecn   ecn
 
 	maxDatagram int
 	inFlight    int
@@ -70,11 +71,13 @@ type sendSpace struct {
 	plainRun     int           // packets sent since the last ack-eliciting one
 	probes       int           // ack-eliciting packets owed because of a probe timeout
 	persistent   persistentCongestion
+	dropped      bool
 }
 
 // Init makes r ready for use.
 func (r *Recovery) Init(cfg Config) {
 	*r = Recovery{
+		early:       new([AppData]sendSpace),
 		cc:          cfg.Controller,
 		maxDatagram: cfg.MaxDatagram,
 		client:      cfg.Client,
@@ -89,33 +92,49 @@ func (r *Recovery) Init(cfg Config) {
 	r.setPacingRate()
 }
 
+// space returns what is kept of a space, which must not be dropped together with the other one of the handshake.
+func (r *Recovery) space(s Space) *sendSpace {
+	if s == AppData {
+		return &r.app
+	}
+	return &r.early[s]
+}
+
+// first returns the first space there is.
+func (r *Recovery) first() Space {
+	if r.early == nil {
+		return AppData
+	}
+	return Initial
+}
+
 // NextPN returns the number of the next packet to be sent in space. It stays the same until Sent is called.
-func (r *Recovery) NextPN(space Space) uint64 { return r.spaces[space].next }
+func (r *Recovery) NextPN(space Space) uint64 { return r.space(space).next }
 
 // LargestAcked returns the largest packet number that the peer acknowledged in space.
 func (r *Recovery) LargestAcked(space Space) (pn uint64, ok bool) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	return s.largestAcked, s.anyAcked
 }
 
 // Record remembers a frame of the packet being built in space.
-func (r *Recovery) Record(space Space, f Frame) { r.spaces[space].record(f) }
+func (r *Recovery) Record(space Space, f Frame) { r.space(space).record(f) }
 
 // Recorded returns how many frames have been recorded for the packet being built in space.
 func (r *Recovery) Recorded(space Space) int {
-	s := &r.spaces[space]
+	s := r.space(space)
 	return int(s.recordHead - s.building)
 }
 
 // Abandon forgets what was recorded for a packet that is not sent after all.
 func (r *Recovery) Abandon(space Space) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	s.recordHead = s.building
 }
 
 // Sent tells that the packet numbered NextPN(space), of size bytes, goes out at now with the recorded frames.
 func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	if s.atBound() {
 		r.forgetOldest(space)
 	}
@@ -157,13 +176,13 @@ func (r *Recovery) SendTime(now monotime.Time, space Space, size int) monotime.T
 	// would wait for ever for the room that they take.
 	inFlight := r.inFlight
 	for later := space + 1; later < NumSpaces; later++ {
-		inFlight -= r.spaces[later].inFlight
+		inFlight -= r.space(later).inFlight
 	}
 	if inFlight+size > r.cc.Window() {
 		r.windowFull = now
 		return monotime.Never
 	}
-	if r.spaces[space].full() {
+	if r.space(space).full() {
 		return monotime.Never
 	}
 	if r.noPacing {
@@ -193,19 +212,22 @@ const wantPingAfter = 64
 // WantPing reports that the packet about to be sent in space, if it would only carry an ACK, should carry a PING as
 // well: the peer has acknowledged nothing for so long that our ACK ranges cannot be pruned (RFC 9000, Section 13.2.4).
 func (r *Recovery) WantPing(space Space) bool {
-	s := &r.spaces[space]
+	s := r.space(space)
 	return s.plainRun >= wantPingAfter && s.eliciting == 0
 }
 
 // DropSpace forgets everything about space, whose keys were discarded (RFC 9002, Section 6.4).
 func (r *Recovery) DropSpace(space Space) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	for pn := s.oldest; pn < s.next; pn++ {
 		if p := s.at(pn); p.state == outstanding {
 			r.settle(space, pn, p)
 		}
 	}
-	*s = sendSpace{sentRing: sentRing{base: s.next, oldest: s.next, next: s.next}}
+	*s = sendSpace{sentRing: sentRing{base: s.next, oldest: s.next, next: s.next}, dropped: true}
+	if r.early[Initial].dropped && r.early[Handshake].dropped {
+		r.early = nil
+	}
 	r.ptoCount = 0
 	r.timeoutStale = true
 }
@@ -213,7 +235,7 @@ func (r *Recovery) DropSpace(space Space) {
 // Requeue tells h that every frame in flight in space is lost, without regarding that as congestion: after a Retry and
 // after rejected 0-RTT (RFC 9002, Sections 6.3 and 6.4). Packet numbers go on.
 func (r *Recovery) Requeue(space Space, h Handler) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	for pn := s.oldest; pn < s.next; pn++ {
 		if p := s.at(pn); p.state == outstanding {
 			r.settle(space, pn, p)
@@ -236,10 +258,10 @@ func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
 	r.maxDatagram = maxDatagram
 	r.inFlight = 0
 	r.windowFull = 0
-	for i := range r.spaces {
-		r.pathStart[i] = r.spaces[i].next
-		r.spaces[i].inFlight = 0
-		r.spaces[i].persistent = persistentCongestion{}
+	for i := r.first(); i < NumSpaces; i++ {
+		r.pathStart[i] = r.space(i).next
+		r.space(i).inFlight = 0
+		r.space(i).persistent = persistentCongestion{}
 	}
 	r.rtt.init(0)
 	r.reorder.init()
@@ -320,8 +342,31 @@ type Counters struct {
 func (r *Recovery) Counters() Counters { return r.counters }
 
 // Slack reports whether Shrink would give memory back.
-func (r *Recovery) Slack() bool { return r.spaces[AppData].slack() }
+func (r *Recovery) Slack() bool { return r.app.slack() }
 
 // Shrink gives back memory that a burst took and the packets now in flight do not need: for a connection that has
 // become idle. Done while it is busy, the memory would only be taken again.
-func (r *Recovery) Shrink() { r.spaces[AppData].shrink() }
+func (r *Recovery) Shrink() {
+	r.app.shrink()
+	r.timeoutStale = true
+}
+
+// settled reports whether nothing depends on the fate of the packets sent: those that are outstanding, if any, only carry
+// ACKs, which the peer has no reason to acknowledge.
+func (s *sendSpace) settled() bool { return s.eliciting == 0 && s.inFlight == 0 }
+
+func (s *sendSpace) slack() bool {
+	if s.settled() {
+		return len(s.packets)+len(s.records) > 0
+	}
+	return s.sentRing.slack()
+}
+
+func (s *sendSpace) shrink() {
+	if s.settled() {
+		s.forget()
+		s.lossTime = 0
+		return
+	}
+	s.sentRing.shrink()
+}

@@ -147,21 +147,18 @@ func (r *sentRing) full() bool {
 
 // slack reports whether shrink would give memory back.
 func (r *sentRing) slack() bool {
-	if r.oldest == r.next {
-		return len(r.packets)+len(r.records) > 0
-	}
 	return len(r.packets) > keepRing && r.next-r.oldest <= uint64(len(r.packets)/4) ||
 		len(r.records) > keepRing && r.recordHead-r.outstandingRecords() <= uint32(len(r.records)/4)
 }
 
-// shrink moves what is outstanding to rings no larger than it needs. It must not be called while a packet is being built.
+// forget forgets all packets and gives back all memory. It must not be called while a packet is being built.
+func (r *sentRing) forget() {
+	*r = sentRing{base: r.next, oldest: r.next, next: r.next}
+}
+
+// shrink moves what is outstanding to rings no larger than it needs.
 func (r *sentRing) shrink() {
 	r.popHistory()
-	if r.base == r.next {
-		r.packets, r.records = nil, nil
-		r.recordTail, r.recordHead, r.building = 0, 0, 0
-		return
-	}
 	packets, records := minRing, minRing
 	for uint64(packets) < r.next-r.base {
 		packets *= 2

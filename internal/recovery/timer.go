@@ -24,7 +24,7 @@ func (r *Recovery) PTOCount() int { return r.ptoCount }
 
 // ProbesOwed returns how many ack-eliciting packets should be sent in space because of a probe timeout, regardless of
 // congestion window and pacer. Sent of an ack-eliciting packet pays one back. If nothing else is to be sent, send PING.
-func (r *Recovery) ProbesOwed(space Space) int { return r.spaces[space].probes }
+func (r *Recovery) ProbesOwed(space Space) int { return r.space(space).probes }
 
 // arm restarts the timer.
 func (r *Recovery) arm(now monotime.Time) {
@@ -45,8 +45,8 @@ func (r *Recovery) Timeout() monotime.Time {
 
 // lossTimeout returns the earliest time at which a packet becomes lost by time, and its space.
 func (r *Recovery) lossTimeout() (at monotime.Time, space Space) {
-	for i := range Space(NumSpaces) {
-		if t := r.spaces[i].lossTime; t != 0 && (at == 0 || t < at) {
+	for i := r.first(); i < NumSpaces; i++ {
+		if t := r.space(i).lossTime; t != 0 && (at == 0 || t < at) {
 			at, space = t, i
 		}
 	}
@@ -60,8 +60,8 @@ func (r *Recovery) probeTimeout() (at monotime.Time, space Space) {
 		return 0, 0
 	}
 	inFlight := false
-	for i := range Space(NumSpaces) {
-		s := &r.spaces[i]
+	for i := r.first(); i < NumSpaces; i++ {
+		s := r.space(i)
 		if s.eliciting == 0 {
 			continue
 		}
@@ -106,14 +106,14 @@ func (r *Recovery) OnTimeout(now monotime.Time, h Handler) (pto bool) {
 	r.ptoCount++
 	r.ecn.onPTO(r.ptoCount)
 	r.arm(now)
-	if r.spaces[space].eliciting == 0 {
-		r.spaces[space].probes = 1
+	if r.space(space).eliciting == 0 {
+		r.space(space).probes = 1
 		return true
 	}
 	r.probe(space, h)
 	// RFC 9002, Section 6.2.4: where Initial and Handshake packets are both in flight, probe with both: they share
 	// datagrams.
-	if other := Initial + Handshake - space; space != AppData && r.spaces[other].eliciting > 0 {
+	if other := Initial + Handshake - space; space != AppData && r.space(other).eliciting > 0 {
 		r.probe(other, h)
 	}
 	return true
@@ -125,7 +125,7 @@ const probesPerTimeout = 2
 
 // probe owes packets in space and has the frames of the oldest ones in flight sent again.
 func (r *Recovery) probe(space Space, h Handler) {
-	s := &r.spaces[space]
+	s := r.space(space)
 	s.probes = probesPerTimeout
 	told := 0
 	for pn := s.oldest; pn < s.next && told < probesPerTimeout; pn++ {
