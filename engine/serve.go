@@ -103,7 +103,7 @@ func (w *worker) establish() error {
 	state := w.conn.ConnectionState()
 	w.log.Debug("connection established", "alpn", state.NegotiatedProtocol)
 	if w.app == nil {
-		app, err := w.newApp(w.info(&state))
+		app, err := w.newApp(w.info(state))
 		if err != nil {
 			return err
 		}

@@ -89,8 +89,7 @@ func (d *driver) OnEstablished(s *engine.Session) error {
 	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
 	d.idleSince = s.Now()
 	if d.side == quic.Client {
-		state := s.Conn().ConnectionState()
-		d.tls = &state
+		d.tls = s.Conn().ConnectionState()
 	}
 	d.session.Store(s)
 	close(d.established)

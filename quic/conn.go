@@ -230,15 +230,17 @@ func (c *Conn) Version() Version { return c.version }
 // Path returns the path in use.
 func (c *Conn) Path() Path { return c.path.addr }
 
-// ConnectionState returns what TLS negotiated. It is complete when Established reports true.
-func (c *Conn) ConnectionState() tls.ConnectionState {
+// ConnectionState returns what TLS negotiated. Once Established reports true it is complete and always the same, and must
+// not be changed.
+func (c *Conn) ConnectionState() *tls.ConnectionState {
 	switch {
 	case c.tlsState != nil:
-		return *c.tlsState
+		return c.tlsState
 	case c.tls != nil:
-		return c.tls.ConnectionState()
+		state := c.tls.ConnectionState()
+		return &state
 	}
-	return tls.ConnectionState{}
+	return &tls.ConnectionState{}
 }
 
 // Established reports whether the TLS handshake is complete: the peer is who it says, and streams carry data.
