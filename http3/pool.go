@@ -1,11 +1,13 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"net/http/httptrace"
 	"runtime"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
@@ -17,6 +19,7 @@ type poolEntry struct {
 
 // dialCall is an attempt at a connection on behalf of all requests that want it.
 type dialCall struct {
+	key     string
 	cancel  context.CancelFunc
 	waiters int           // guarded by Transport.mu; the attempt is given up when nobody waits any more
 	done    chan struct{} // closed at the end
@@ -30,7 +33,7 @@ func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reu
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(key)
 	}
-	for {
+	for try := 1; ; try++ {
 		c, dial, err := t.lookup(ctx, key)
 		if err != nil {
 			return nil, false, err
@@ -39,6 +42,9 @@ func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reu
 		if dial != nil {
 			if c, err = t.wait(ctx, dial); err != nil {
 				return nil, false, err
+			}
+			if c == nil && try == maxAttempts {
+				return nil, false, cmp.Or(dial.conn.Err(), h3.ErrGoingAway)
 			}
 			if c == nil {
 				continue // it ended while we woke up
@@ -68,7 +74,7 @@ func (t *Transport) lookup(ctx context.Context, key string) (*ClientConn, *dialC
 		if d := positive(t.DialTimeout, defaultDialTimeout); d > 0 {
 			dialCtx, cancel = context.WithTimeout(dialCtx, d)
 		}
-		e = &poolEntry{dial: &dialCall{cancel: cancel, done: make(chan struct{})}}
+		e = &poolEntry{dial: &dialCall{key: key, cancel: cancel, done: make(chan struct{})}}
 		if t.pool == nil {
 			t.pool = make(map[string]*poolEntry)
 		}
@@ -97,6 +103,9 @@ func (t *Transport) wait(ctx context.Context, dial *dialCall) (*ClientConn, erro
 	default:
 		if dial.waiters == 0 {
 			dial.cancel()
+			if e := t.pool[dial.key]; e != nil && e.dial == dial {
+				delete(t.pool, dial.key) // whoever comes now makes an attempt of its own
+			}
 		}
 		return nil, context.Cause(ctx)
 	}
@@ -118,22 +127,21 @@ func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpo
 	defer t.mu.Unlock()
 	dial := e.dial
 	dial.conn, dial.err = c, err
-	switch {
-	case err != nil:
-		t.releaseEndpoint()
-		if t.pool[key] == e {
-			delete(t.pool, key)
-		}
-	case t.closed || c.retired:
-		if t.closed {
-			dial.err = ErrTransportClosed
-		}
-		if t.pool[key] == e {
-			delete(t.pool, key)
-		}
-		go t.watch(c)
-	default:
+	if t.closed {
+		dial.err = ErrTransportClosed
+	}
+	waited := t.pool[key] == e
+	wanted := waited && err == nil && !t.closed && !c.retired
+	if wanted {
 		e.conn, e.dial = c, nil
+	} else if waited {
+		delete(t.pool, key)
+	}
+	if err != nil {
+		t.releaseEndpoint()
+	} else {
+		c.retired = !wanted
+		c.closeIfOver()
 		go t.watch(c)
 	}
 	close(dial.done)

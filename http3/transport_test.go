@@ -54,11 +54,11 @@ func TestOneDialForManyRequests(t *testing.T) {
 }
 
 func TestCancelledRequestLeavesTheDialToOthers(t *testing.T) {
-	resolving, resolve := make(chan struct{}), make(chan struct{})
+	resolving, resolve := make(chan struct{}, 2), make(chan struct{})
 	var s *site
 	s = newSite(t, hello, func(_ *http3.Server, tr *http3.Transport) {
 		tr.Resolve = func(ctx context.Context, host, port string) ([]netip.AddrPort, error) {
-			close(resolving)
+			resolving <- struct{}{}
 			<-resolve
 			return []netip.AddrPort{netip.MustParseAddrPort(s.addr)}, ctx.Err()
 		}
@@ -90,8 +90,63 @@ func TestCancelledRequestLeavesTheDialToOthers(t *testing.T) {
 		t.Errorf("cancelled request: %v", err)
 	}
 	close(resolve)
-	if err := <-second; err != nil && !errors.Is(err, context.Canceled) {
+	if err := <-second; err != nil {
 		t.Errorf("other request: %v", err)
+	}
+}
+
+// TestAbandonedDialIsJoinedByNobody: a request that comes while an attempt is being given up has one of its own.
+func TestAbandonedDialIsJoinedByNobody(t *testing.T) {
+	resolving, resolve := make(chan struct{}, 2), make(chan struct{})
+	var s *site
+	s = newSite(t, hello, func(_ *http3.Server, tr *http3.Transport) {
+		tr.Resolve = func(ctx context.Context, host, port string) ([]netip.AddrPort, error) {
+			resolving <- struct{}{}
+			<-resolve // some resolvers take no notice of contexts
+			return []netip.AddrPort{netip.MustParseAddrPort(s.addr)}, nil
+		}
+	})
+	s.url = "https://example.com"
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-resolving; cancel() }()
+	if _, err := s.client.Do(s.newRequest(t, "GET", "/", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled request: %v", err)
+	}
+	go func() { <-resolving; close(resolve) }()
+	if got := s.get(t, "/"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestServerThatClosesAtOnce: a connection that ends before it could be used is replaced a few times, not for ever.
+func TestServerThatClosesAtOnce(t *testing.T) {
+	var conns atomic.Int32
+	l, err := engine.Listen(&engine.ListenConfig{
+		QUIC: &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{testCertificate}, NextProtos: []string{"h3"}}},
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
+			conns.Add(1)
+			return nil, &quic.ApplicationError{Code: uint64(h3.NoError), Reason: "not now"}
+		},
+	}, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
+	defer tr.Close()
+	for range 20 {
+		before := conns.Load()
+		r, err := http.NewRequest("GET", "https://"+l.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.RoundTrip(r); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("error %v", err)
+		}
+		// Each of the times that the request may be sent has so many attempts at a connection.
+		if n := conns.Load() - before; n > 16 {
+			t.Errorf("%d connections", n)
+		}
 	}
 }
 
