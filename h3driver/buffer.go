@@ -2,8 +2,8 @@ package h3driver
 
 import "sync"
 
-// What has arrived of a body waits in a buffer of the first size until the user reads, then in one of the second: bodies
-// that nobody reads stay with QUIC and its flow control.
+// What has arrived of a body waits in a buffer of the first size until the user reads, then in one of the second:
+// bodies that nobody reads stay with QUIC and its flow control.
 const (
 	smallBuffer = 4 << 10
 	largeBuffer = 64 << 10

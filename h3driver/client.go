@@ -38,8 +38,8 @@ func (c *ClientController) ConnectionState() *tls.ConnectionState {
 }
 
 // OpenRequest sends a request, or the beginning of one, and returns its stream, whose Value is value from before the
-// first event about it. While the server allows no further stream it waits in line, until ctx ends; afterwards ctx has no meaning
-// for the stream. It returns h3.ErrGoingAway, without having sent anything, after the server's GOAWAY.
+// first event about it. While the server allows no further stream it waits in line, until ctx ends; afterwards ctx has
+// no meaning for the stream. It returns h3.ErrGoingAway, without having sent anything, after the server's GOAWAY.
 // p.Release is told whatever OpenRequest returns.
 func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (*Stream, error) {
 	d := c.d

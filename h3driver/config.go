@@ -12,13 +12,13 @@ type Config struct {
 	// H3 configures HTTP/3. Optional.
 	H3 *h3.Config
 
-	// OnEvent, if set, is told every event in the connection's own step, instead of NextEvent. It must not block, so
-	// of [Stream]'s methods only CancelRead, CancelWrite, ID and the setters of deadlines are allowed in it. What the event lends (Fields,
-	// Settings) is valid until OnEvent returns.
+	// OnEvent, if set, is told every event in the connection's own step, instead of NextEvent. It must not block, so of
+	// [Stream]'s methods only CancelRead, CancelWrite, ID and the setters of deadlines are allowed in it. What the
+	// event lends (Fields, Settings) is valid until OnEvent returns.
 	OnEvent func(Event)
 
-	// HeaderTimeout bounds, on servers, the time from the opening of a request's stream to the end of its header section.
-	// A request that takes longer is refused with H3_REQUEST_INCOMPLETE; the others go on. Default 10 s.
+	// HeaderTimeout bounds, on servers, the time from the opening of a request's stream to the end of its header
+	// section. A request that takes longer is refused with H3_REQUEST_INCOMPLETE; the others go on. Default 10 s.
 	HeaderTimeout time.Duration
 	// IdleTimeout closes the connection, after a GOAWAY, when no request has been running for that long. Default none:
 	// QUIC's own idle timeout applies.

@@ -1,9 +1,9 @@
 // Package h3driver is HTTP/3 as an application of the engine: typed events, commands, and streams that block.
 //
-// A driver runs in its connection's step and moves bytes between package h3, which is a state machine, and the goroutines
-// of its user. A controller is the user's handle: events come from NextEvent (or from Config.OnEvent, in the step itself), and
-// what the user wants done goes through the controller's methods and those of [Stream]. Package http3 is built on it; use this
-// package where net/http's model does not fit, as tokio-quiche's H3Driver is used in Rust.
+// A driver runs in its connection's step and moves bytes between package h3, which is a state machine, and the
+// goroutines of its user. A controller is the user's handle: events come from NextEvent (or from Config.OnEvent, in the
+// step itself), and what the user wants done goes through the controller's methods and those of [Stream]. Package http3
+// is built on it; use this package where net/http's model does not fit, as tokio-quiche's H3Driver is used in Rust.
 //
 // A server's connection:
 //
@@ -19,13 +19,13 @@
 //		}
 //	}
 //
-// On a client, OpenRequest sends a request and returns its stream; EventHeaders brings the response's header section, and
-// Stream.Read the body.
+// On a client, OpenRequest sends a request and returns its stream; EventHeaders brings the response's header section,
+// and Stream.Read the body.
 //
 // # What is bounded
 //
-// A body that arrives waits in at most 64 KiB per stream, the rest in QUIC's receive window: who does not read stops the
-// peer, and only this stream. Events wait in a queue that a stream can enter only a few times and that is cleared of
-// requests that ended before anyone heard of them, so the limit of concurrent streams bounds it. A write waits until QUIC's
-// send buffer has room. Waiting for the server's limit of streams is waiting for an event: nothing polls.
+// A body that arrives waits in at most 64 KiB per stream, the rest in QUIC's receive window: who does not read stops
+// the peer, and only this stream. Events wait in a queue that a stream can enter only a few times and that is cleared
+// of requests that ended before anyone heard of them, so the limit of concurrent streams bounds it. A write waits until
+// QUIC's send buffer has room. Waiting for the server's limit of streams is waiting for an event: nothing polls.
 package h3driver

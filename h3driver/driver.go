@@ -117,8 +117,8 @@ func (d *driver) ProcessWrites(s *engine.Session) error {
 	return nil
 }
 
-// maxRounds bounds how often a step looks for new work of busy users before it lets the connection transmit; each of them
-// schedules another step.
+// maxRounds bounds how often a step looks for new work of busy users before it lets the connection transmit; each of
+// them schedules another step.
 const maxRounds = 4
 
 // serviceReady does what users left to do. It returns false if there was nothing.
@@ -268,8 +268,8 @@ func (d *driver) remove(session *engine.Session, s *Stream) {
 	s.close(err)
 }
 
-// errStreamOver is what a half of a stream returns that QUIC has finished though its user has not, which takes a stream that both
-// sides have reset.
+// errStreamOver is what a half of a stream returns that QUIC has finished though its user has not, which takes a stream
+// that both sides have reset.
 var errStreamOver = errors.New("h3driver: the stream is closed")
 
 // OnClose implements engine.ApplicationOverQUIC.

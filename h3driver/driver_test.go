@@ -502,8 +502,8 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
-// TestInterimResponsesAreBounded: a server that sends interim responses without end to a client that does not listen loses
-// the request.
+// TestInterimResponsesAreBounded: a server that sends interim responses without end to a client that does not listen
+// loses the request.
 func TestInterimResponsesAreBounded(t *testing.T) {
 	p := newPair(t, nil)
 	_, s := p.open(t, Part{Header: getFields, Fin: true})

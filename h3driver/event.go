@@ -5,8 +5,8 @@ import "github.com/dunlin-quic/dunlin/h3"
 // EventKind says what an [Event] tells.
 type EventKind uint8
 
-// What the user of a connection can hear. See each kind for the fields of Event that it sets. Bodies and trailers are no
-// events: read them from the stream.
+// What the user of a connection can hear. See each kind for the fields of Event that it sets. Bodies and trailers are
+// no events: read them from the stream.
 const (
 	// EventNone is the kind of the zero Event.
 	EventNone EventKind = iota
@@ -55,10 +55,10 @@ type Event struct {
 // server send any number.
 const maxInterim = 32
 
-// eventQueue holds the events that NextEvent has not fetched yet. Its length is bounded by the number of streams that the
-// peer may have open, since a stream puts in at most one event of each kind (interim ones: maxInterim), only its user can finish
-// a stream whose request was fetched, and what concerns a request that ended before it was fetched is taken out again.
-// Streams' fields named queue… belong to it.
+// eventQueue holds the events that NextEvent has not fetched yet. Its length is bounded by the number of streams that
+// the peer may have open, since a stream puts in at most one event of each kind (interim ones: maxInterim), only its
+// user can finish a stream whose request was fetched, and what concerns a request that ended before it was fetched is
+// taken out again. Streams' fields named queue… belong to it.
 type eventQueue struct {
 	events []Event
 	head   int

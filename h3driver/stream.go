@@ -14,8 +14,8 @@ import (
 // Stream is a request and its response, with blocking methods for any goroutine. One goroutine may read while another
 // writes; several that read, or several that write, take turns.
 //
-// Between the stream and its connection lie a bounded buffer for reading and one [Part] for writing. So a user who reads
-// slowly slows down the peer by QUIC's flow control, and a peer who reads slowly makes Write wait.
+// Between the stream and its connection lie a bounded buffer for reading and one [Part] for writing. So a user who
+// reads slowly slows down the peer by QUIC's flow control, and a peer who reads slowly makes Write wait.
 type Stream struct {
 	// Value is the user's own: set on a client with OpenRequest, on a server in OnEvent or when the request is fetched.
 	Value any

@@ -34,8 +34,8 @@ func (in *incoming) end(err error) {
 	in.slot.wake()
 }
 
-// Read reads the body of the peer's message; on a client that of the final response. It returns io.EOF at the end of the message, *h3.Error if it will not be
-// complete, os.ErrDeadlineExceeded after the deadline.
+// Read reads the body of the peer's message; on a client that of the final response. It returns io.EOF at the end of
+// the message, *h3.Error if it will not be complete, os.ErrDeadlineExceeded after the deadline.
 func (s *Stream) Read(p []byte) (int, error) {
 	s.readLock.Lock()
 	defer s.readLock.Unlock()
@@ -130,8 +130,8 @@ func (s *Stream) Trailers() []h3.Field {
 }
 
 // CancelRead asks the peer to stop its message, with code (RequestCancelled, or NoError once a server has answered),
-// and throws away what has arrived; the peer does not hear of it if the message has ended. Read returns an error from now
-// on. It never blocks.
+// and throws away what has arrived; the peer does not hear of it if the message has ended. Read returns an error from
+// now on. It never blocks.
 func (s *Stream) CancelRead(code h3.ErrCode) {
 	s.mu.Lock()
 	in := &s.in

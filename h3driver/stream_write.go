@@ -9,8 +9,8 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// Part is a piece of an outgoing message, from a whole response to a few bytes of a body. It reaches the connection as one
-// command, so that what is small enough travels in one datagram.
+// Part is a piece of an outgoing message, from a whole response to a few bytes of a body. It reaches the connection as
+// one command, so that what is small enough travels in one datagram.
 type Part struct {
 	// Header is the header section, pseudo-header fields first, names in lower case; nil if it has been sent.
 	Header []h3.Field
@@ -22,7 +22,8 @@ type Part struct {
 	Trailer []h3.Field
 	// Fin ends the message.
 	Fin bool
-	// Release, if set, is told once that Header, Body and Trailer are no longer in use, from any goroutine and before or after Send has returned. It must not block.
+	// Release, if set, is told once that Header, Body and Trailer are no longer in use, from any goroutine and before
+	// or after Send has returned. It must not block.
 	Release Releaser
 }
 
@@ -190,8 +191,8 @@ func (out *outgoing) fail(err error) (done Releaser) {
 	return done
 }
 
-// advance gives to HTTP/3 what it takes of the Part: in the step, with s.mu held. It returns who wants to know that the Part
-// is done, and an error if the message can't go on for a fault of its own, such as a malformed header section.
+// advance gives to HTTP/3 what it takes of the Part: in the step, with s.mu held. It returns who wants to know that the
+// Part is done, and an error if the message can't go on for a fault of its own, such as a malformed header section.
 func (s *Stream) advance() (done Releaser, fault error) {
 	out := &s.out
 	if !out.busy || out.err != nil {

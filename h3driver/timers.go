@@ -84,8 +84,8 @@ func (d *driver) handleTimeouts(s *engine.Session) {
 		d.h3.GoAway(0)
 		d.draining = drainFinal
 	case d.draining == drainRequested:
-		// RFC 9114, Section 5.2: requests that are under way now are not to be refused, so the limit follows when they have
-		// arrived.
+		// RFC 9114, Section 5.2: requests that are under way now are not to be refused, so the limit follows when they
+		// have arrived.
 		d.h3.GoAway(h3.MaxRequestID)
 		d.draining = drainAnnounced
 		d.drainAt = now.Add(s.Conn().Stats().RTT)

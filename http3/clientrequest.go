@@ -21,7 +21,8 @@ import (
 // userAgent is sent where the request names none.
 const userAgent = "dunlin/1"
 
-// firstPart makes the header section, and whole if the request is complete with it: without a body, or with a small one from memory.
+// firstPart makes the header section, and whole if the request is complete with it: without a body, or with a small one
+// from memory.
 func (x *clientExchange) firstPart() (p h3driver.Part, whole bool, err error) {
 	c := newChunk()
 	defer func() {
@@ -146,7 +147,10 @@ func plainPath(p string) bool {
 	}
 	for i := range len(p) {
 		c := p[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '-' || c == '_' || c == '.' || c == '~') {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '/', c == '-', c == '_', c == '.', c == '~':
+		default:
 			return false
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// requestContext is the context of a request on a server. It ends when the peer abandons the stream, when the connection
-// is gone and when the handler has returned. Most handlers never look at it, so what it takes to wait for its end is made on demand: a
-// context.WithCancel would cost every request an entry in its parent's list of children.
+// requestContext is the context of a request on a server. It ends when the peer abandons the stream, when the
+// connection is gone and when the handler has returned. Most handlers never look at it, so what it takes to wait for
+// its end is made on demand: a context.WithCancel would cost every request an entry in its parent's list of children.
 type requestContext struct {
 	context.Context // the connection's, which lends its values
 

@@ -99,7 +99,9 @@ type dialResult struct {
 }
 
 // dialAddrs tries addresses until one answers: the next when one fails, or takes too long.
-func (t *Transport) dialAddrs(ctx context.Context, key, host string, endpoint *engine.Endpoint, addrs []netip.AddrPort) (*ClientConn, error) {
+func (t *Transport) dialAddrs(
+	ctx context.Context, key, host string, endpoint *engine.Endpoint, addrs []netip.AddrPort,
+) (*ClientConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan dialResult, len(addrs))
@@ -153,7 +155,9 @@ func closeOthers(results <-chan dialResult, running int) {
 }
 
 // dialAddr connects to one address.
-func (t *Transport) dialAddr(ctx context.Context, key, host string, endpoint *engine.Endpoint, addr netip.AddrPort) (*ClientConn, error) {
+func (t *Transport) dialAddr(
+	ctx context.Context, key, host string, endpoint *engine.Endpoint, addr netip.AddrPort,
+) (*ClientConn, error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.ConnectStart != nil {
 		trace.ConnectStart("udp", addr.String())

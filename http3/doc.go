@@ -1,5 +1,5 @@
-// Package http3 is HTTP/3 (RFC 9114) for net/http: [Server] runs any http.Handler, and [Transport] is an http.RoundTripper for
-// any http.Client.
+// Package http3 is HTTP/3 (RFC 9114) for net/http: [Server] runs any http.Handler, and [Transport] is an
+// http.RoundTripper for any http.Client.
 //
 // A server:
 //
@@ -11,13 +11,14 @@
 //	client := &http.Client{Transport: &http3.Transport{}}
 //	res, err := client.Get("https://example.com/")
 //
-// What handlers and clients can observe is as over net/http's HTTP/2: bodies stream in both directions with backpressure,
-// trailers and informational responses pass both ways, contexts end when the other side gives up, http.ResponseController
-// flushes and sets deadlines, and a Transport undoes the compression that it asked for. Where the two differ it is
-// written here:
+// What handlers and clients can observe is as over net/http's HTTP/2: bodies stream in both directions with
+// backpressure, trailers and informational responses pass both ways, contexts end when the other side gives up,
+// http.ResponseController flushes and sets deadlines, and a Transport undoes the compression that it asked for. Where
+// the two differ it is written here:
 //
-//   - A request or response that is abandoned (by a panic in the handler, http.ErrAbortHandler, the end of a client's context)
-//     is reset with a code, and the other side sees a *h3.Error. QUIC may drop at once what it has received of it.
+//   - A request or response that is abandoned (by a panic in the handler, http.ErrAbortHandler, the end of a client's
+//     context) is reset with a code, and the other side sees a *h3.Error. QUIC may drop at once what it has received of
+//     it.
 //   - A handler that writes more than its Content-Length gets http.ErrContentLength, as over HTTP/1.1.
 //   - A handler that leaves some of a request's body unread does not read on: the client is asked to stop sending, and
 //     takes the response for complete (RFC 9114, Section 4.1).
@@ -25,11 +26,12 @@
 //
 // # Connections
 //
-// A Transport has one connection per authority, over which all its requests go; requests above the server's limit of concurrent
-// streams wait in line. A request's httptrace.ClientTrace is told of the connection as a [*ClientConn], from which statistics can
-// be read.
+// A Transport has one connection per authority, over which all its requests go; requests above the server's limit of
+// concurrent streams wait in line. A request's httptrace.ClientTrace is told of the connection as a [*ClientConn], from
+// which statistics can be read.
 //
-// Browsers and other clients that begin with HTTP/1.1 or HTTP/2 need to be told that a site speaks HTTP/3 too: see [WithAltSvc].
+// Browsers and other clients that begin with HTTP/1.1 or HTTP/2 need to be told that a site speaks HTTP/3 too: see
+// [WithAltSvc].
 //
 // Package h3driver lies below this one, for those whom net/http's model does not suit.
 package http3

@@ -1,8 +1,6 @@
 package http3
 
-import (
-	"errors"
-)
+import "errors"
 
 // Errors of RoundTrip that have no type of their own elsewhere. Others to tell apart with errors.As and errors.Is:
 // *net.DNSError (no such host), syscall.ECONNREFUSED (connection refused), errors with Timeout() == true (timed out),
@@ -13,3 +11,6 @@ var (
 	// ErrTransportClosed: the Transport was closed.
 	ErrTransportClosed = errors.New("http3: transport closed")
 )
+
+// ErrHandlerDone is returned by writes to a response whose handler has returned.
+var ErrHandlerDone = errors.New("http3: write after the handler returned")

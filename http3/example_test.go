@@ -11,8 +11,9 @@ import (
 	"github.com/dunlin-quic/dunlin/http3"
 )
 
-// A server and a client in one program. On the Internet the certificate comes from files (see [http3.Server.ListenAndServeTLS])
-// and the client trusts the system's authorities, for which the zero Transport is enough.
+// A server and a client in one program. On the Internet the certificate comes from files (see
+// [http3.Server.ListenAndServeTLS]) and the client trusts the system's authorities, for which the zero Transport is
+// enough.
 func Example() {
 	listener, err := http3.Listen("localhost:0")
 	if err != nil {

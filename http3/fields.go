@@ -60,8 +60,8 @@ func lowerName(key string) (string, bool) {
 	return strings.ToLower(key), true
 }
 
-// connectionSpecific reports whether a field belongs to one connection of HTTP/1.1 and must not be sent (RFC 9114, Section 4.2).
-// The name is canonical.
+// connectionSpecific reports whether a field belongs to one connection of HTTP/1.1 and must not be sent (RFC 9114,
+// Section 4.2). The name is canonical.
 func connectionSpecific(key string) bool {
 	switch key {
 	case "Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade":

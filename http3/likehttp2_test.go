@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// behaviour is something that users of net/http can observe: it must be the same over HTTP/2 and HTTP/3. What the client
-// and the handler note in the transcript is compared.
+// behaviour is something that users of net/http can observe: it must be the same over HTTP/2 and HTTP/3. What the
+// client and the handler note in the transcript is compared.
 type behaviour struct {
 	name    string
 	handler func(n *notes, w http.ResponseWriter, r *http.Request)

@@ -94,8 +94,8 @@ func resolveAll(host string) ([]string, error) {
 	return out, nil
 }
 
-// listenIPs opens one socket per address, on one port. Of several addresses those that this host lacks (such as ::1 without
-// IPv6) are left out.
+// listenIPs opens one socket per address, on one port. Of several addresses those that this host lacks (such as ::1
+// without IPv6) are left out.
 func listenIPs(ips []string, port string) ([]udp.Socket, error) {
 	var sockets []udp.Socket
 	var lacking error

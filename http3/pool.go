@@ -194,8 +194,8 @@ func (t *Transport) useEndpoint() error {
 	return nil
 }
 
-// clientAddresses are what a Transport's sockets are bound to. On Linux one socket does for both families; elsewhere such a
-// socket does not set the don't-fragment bit for IPv4 reliably.
+// clientAddresses are what a Transport's sockets are bound to. On Linux one socket does for both families; elsewhere
+// such a socket does not set the don't-fragment bit for IPv4 reliably.
 func clientAddresses() []string {
 	if runtime.GOOS == "linux" {
 		return []string{":0"}

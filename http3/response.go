@@ -1,7 +1,6 @@
 package http3
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -202,9 +201,6 @@ func (w *response) WriteString(s string) (int, error) {
 	}
 	return w.write([]byte(s))
 }
-
-// ErrHandlerDone is returned by writes to a response whose handler has returned.
-var ErrHandlerDone = errors.New("http3: write after the handler returned")
 
 // prepare makes sure that n more bytes of body may be written.
 func (w *response) prepare(n int) error {

@@ -39,7 +39,8 @@ type Server struct {
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout bounds the time from the end of the header section to the end of the body. Default none.
 	ReadTimeout time.Duration
-	// WriteTimeout bounds the time from the end of the request's header section to the end of the response. Default none.
+	// WriteTimeout bounds the time from the end of the request's header section to the end of the response. Default
+	// none.
 	WriteTimeout time.Duration
 	// IdleTimeout closes a connection that has had no request running for that long, after a GOAWAY. Default: only
 	// QUIC's own idle timeout applies.
@@ -141,8 +142,8 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 		base = s.BaseContext(l)
 	}
 	base = context.WithValue(base, ServerContextKey, s)
-	// net/http/httputil's reverse proxy aborts a response that its upstream cut short only where it finds this key: else
-	// the client would take the part for the whole.
+	// net/http/httputil's reverse proxy aborts a response that its upstream cut short only where it finds this key:
+	// else the client would take the part for the whole.
 	base = context.WithValue(base, http.ServerContextKey, &http.Server{Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig})
 	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 		return s.newConn(base, info), nil
@@ -184,9 +185,9 @@ func (s *Server) stop() []*engine.Endpoint {
 	return endpoints
 }
 
-// Shutdown stops accepting connections, sends GOAWAY on every connection so that no new requests come, waits until those that
-// run are answered, and closes. When ctx ends first, the remaining connections are closed and Shutdown returns the
-// context's error.
+// Shutdown stops accepting connections, sends GOAWAY on every connection so that no new requests come, waits until
+// those that run are answered, and closes. When ctx ends first, the remaining connections are closed and Shutdown
+// returns the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	endpoints := s.stop()
 	errs := make(chan error, len(endpoints))

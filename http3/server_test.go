@@ -399,7 +399,8 @@ func TestThousandRequestsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestAbandonedRequestsAreBounded: a client that abandons requests at once gains no more handlers than its streams allow twice.
+// TestAbandonedRequestsAreBounded: a client that abandons requests at once gains no more handlers than its streams
+// allow twice.
 func TestAbandonedRequestsAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	var running, most atomic.Int32

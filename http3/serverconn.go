@@ -61,8 +61,8 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 	return driver
 }
 
-// maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request that
-// its client abandons makes room for another at once, though its handler may take its time to notice.
+// maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request
+// that its client abandons makes room for another at once, though its handler may take its time to notice.
 func (s *Server) maxHandlers() int32 {
 	const defaultMaxBidiStreams = 100 // of quic.Config
 	streams := defaultMaxBidiStreams

@@ -38,10 +38,11 @@ type Transport struct {
 	// ResponseHeaderTimeout bounds the time from the end of sending a request, its body included, to the end of the
 	// response's header section. Default none.
 	ResponseHeaderTimeout time.Duration
-	// ExpectContinueTimeout bounds how long a body with "Expect: 100-continue" waits for the server's leave. Default 1 s.
+	// ExpectContinueTimeout bounds how long a body with "Expect: 100-continue" waits for the server's leave. Default 1
+	// s.
 	ExpectContinueTimeout time.Duration
-	// MaxResponseHeaderBytes bounds a response's header section as RFC 9114, Section 4.2.2 measures it, and all its interim
-	// responses together. Default 1 MiB.
+	// MaxResponseHeaderBytes bounds a response's header section as RFC 9114, Section 4.2.2 measures it, and all its
+	// interim responses together. Default 1 MiB.
 	MaxResponseHeaderBytes int
 	// DisableCompression stops the Transport from asking for gzip and undoing it, as in http.Transport.
 	DisableCompression bool
@@ -68,7 +69,8 @@ const (
 //
 // It sends a request again, on a new connection, where the server can't have processed it: it refused the request
 // (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent; and where a
-// reused connection ended without an answer, if the method is idempotent. A body that was read must then have a GetBody.
+// reused connection ended without an answer, if the method is idempotent. A body that was read must then have a
+// GetBody.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	key, err := checkRequest(req)
 	if err != nil {

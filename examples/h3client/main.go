@@ -1,5 +1,5 @@
-// H3client uses HTTP/3's driver directly, without net/http: it opens requests on one connection, all at once, and follows
-// the typed events of its controller.
+// H3client uses HTTP/3's driver directly, without net/http: it opens requests on one connection, all at once, and
+// follows the typed events of its controller.
 //
 //	go run ./examples/h3server
 //	go run ./examples/h3client https://localhost:4433/a https://localhost:4433/b
