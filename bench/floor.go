@@ -234,8 +234,8 @@ func floorReceive(sock udp.Socket, conn func(netip.AddrPort) *floorConn) {
 	}
 }
 
-func (floor) serve(tls.Certificate) (string, error) {
-	sock, err := udp.Listen("127.0.0.1:0", nil)
+func (floor) serve(cfg serverConfig) (string, error) {
+	sock, err := udp.Listen(cfg.addr, nil)
 	if err != nil {
 		return "", err
 	}

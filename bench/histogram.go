@@ -11,11 +11,11 @@ type histogram struct {
 	buckets [1024]atomic.Int64
 }
 
-const growth = 1.02
+const bucketGrowth = 1.02
 
 func (h *histogram) add(d time.Duration) {
 	us := max(float64(d)/float64(time.Microsecond), 1)
-	i := min(int(math.Log(us)/math.Log(growth)), len(h.buckets)-1)
+	i := min(int(math.Log(us)/math.Log(bucketGrowth)), len(h.buckets)-1)
 	h.buckets[i].Add(1)
 }
 
@@ -31,8 +31,14 @@ func (h *histogram) quantile(q float64) time.Duration {
 	want := int64(math.Ceil(q * float64(total)))
 	for i := range h.buckets {
 		if want -= h.buckets[i].Load(); want <= 0 {
-			return time.Duration(math.Pow(growth, float64(i)+0.5) * float64(time.Microsecond))
+			return time.Duration(math.Pow(bucketGrowth, float64(i)+0.5) * float64(time.Microsecond))
 		}
 	}
 	return 0
+}
+
+func (h *histogram) reset() {
+	for i := range h.buckets {
+		h.buckets[i].Store(0)
+	}
 }

@@ -4,15 +4,14 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 )
 
@@ -26,32 +25,8 @@ type idlePeer interface {
 	manyTransport(c *clientEnv) closableTransport
 }
 
-// runIdle measures and reports.
-func runIdle(w work, peers []string, runs int, size float64, certFile, keyFile string, markdown bool) {
-	samples := map[string][]idleSample{}
-	peers = slices.DeleteFunc(peers, func(p string) bool {
-		_, ok := httpPeers[p].(idlePeer)
-		return !ok
-	})
-	for run := range runs {
-		for _, p := range peers {
-			s, err := measureIdle(p, w, size, certFile, keyFile)
-			if err != nil {
-				fmt.Fprintf(os.Stderr, "bench: %s of %s, run %d: %v\n", w.name, p, run+1, err)
-				continue
-			}
-			samples[p] = append(samples[p], s)
-		}
-	}
-	reportIdle(os.Stdout, w, peers, samples, markdown)
-}
-
-// idleRest is how long both sides rest before they are measured. idleLimit bounds the time from the first connection to the
-// end of the rest: some peers' connections time out after 30 s.
-const (
-	idleRest  = 3 * time.Second
-	idleLimit = 28 * time.Second
-)
+// idleLimit bounds the time from the first connection to the end of the rest: some peers' connections time out after 30 s.
+const idleLimit = 28 * time.Second
 
 // footprint is what a process holds.
 type footprint struct {
@@ -59,9 +34,9 @@ type footprint struct {
 	Goroutines int
 }
 
-// rest waits, gives back what is free, and measures.
-func rest() footprint {
-	time.Sleep(idleRest)
+// rest waits for d, gives back what is free, and measures.
+func rest(d time.Duration) footprint {
+	time.Sleep(d)
 	debug.FreeOSMemory()
 	f := footprint{Goroutines: runtime.NumGoroutine()}
 	status, err := os.ReadFile("/proc/self/status")
@@ -100,59 +75,69 @@ func heapProfile(role string) {
 func idle(c *clientEnv) (float64, error) {
 	t := httpPeers[c.peer].(idlePeer).manyTransport(c)
 	defer t.Close()
-	_, port, _ := strings.Cut(c.addr, ":")
-	c.report(rest())
+	c.tell(rest(c.rest))
 	began := time.Now()
-	var next atomic.Int64
-	_, err := parallel(handshakesAtOnce, func(int) (int, error) {
-		buf := make([]byte, 512)
-		for n := next.Add(1); n <= int64(c.size); n = next.Add(1) {
-			if err := get(t, fmt.Sprintf("c%d.localhost:%s", n, port), smallAnswer, buf); err != nil {
-				return 0, err
-			}
-		}
-		return 0, nil
-	})
-	if err != nil {
+	if err := c.connect(t, "c", int(c.size)); err != nil {
 		return 0, err
 	}
 	c.start()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		f := rest()
+		f := rest(c.rest)
 		if took := time.Since(began); took > idleLimit {
 			return 0, fmt.Errorf("%v is too long for connections to stay: take fewer", took)
 		}
-		c.report(f)
+		c.tell(f)
 		heapProfile("client")
 	}
 	return c.size, nil
 }
 
+// connect makes n connections of a transport of many, with one request each.
+func (c *clientEnv) connect(t http.RoundTripper, name string, n int) error {
+	var next atomic.Int64
+	_, err := parallel(handshakesAtOnce, func(int) (int, error) {
+		buf := make([]byte, 512)
+		for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+			if err := get(t, c.hostOf(name, int(i)), smallAnswer, buf); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	})
+	return err
+}
+
+// hostOf names one of the connections of a transport of many.
+func (c *clientEnv) hostOf(name string, i int) string {
+	_, port, _ := strings.Cut(c.addr, ":")
+	return fmt.Sprintf("%s%d.localhost:%s", name, i, port)
+}
+
 // idleSample is one run of the work idle.
 type idleSample struct {
-	conns          float64
-	server, client [2]footprint // without connections and with them
+	Connections    float64
+	Server, Client [2]footprint // without connections and with them
 }
 
 func (s *idleSample) kilobytes(f [2]footprint) float64 {
-	return float64(f[1].RSS-f[0].RSS) / 1000 / s.conns
+	return float64(f[1].RSS-f[0].RSS) / 1000 / s.Connections
 }
 
 func (s *idleSample) goroutines(f [2]footprint) float64 {
-	return float64(f[1].Goroutines-f[0].Goroutines) / s.conns
+	return float64(f[1].Goroutines-f[0].Goroutines) / s.Connections
 }
 
 // measureIdle runs a server and a client of a peer once.
-func measureIdle(peer string, w work, size float64, certFile, keyFile string) (s idleSample, err error) {
-	s.conns = size
-	server, err := start(nil, "-role", "server", "-peers", peer, "-work", w.name, "-cert", certFile, "-key", keyFile)
+func (r *run) measureIdle() ([]sample, error) {
+	s := &idleSample{Connections: r.size}
+	server, err := start(nil, r.args("server")...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer server.stop()
 	var addr string
 	if err := server.out.Decode(&addr); err != nil {
-		return s, fmt.Errorf("%s server: %w", peer, err)
+		return nil, server.why("server", err)
 	}
 	ask := func(p *process, f *footprint) error {
 		if _, err := io.WriteString(p.in, "rest\n"); err != nil {
@@ -160,60 +145,30 @@ func measureIdle(peer string, w work, size float64, certFile, keyFile string) (s
 		}
 		return p.out.Decode(f)
 	}
-	if err := ask(server, &s.server[0]); err != nil {
-		return s, fmt.Errorf("%s server: %w", peer, err)
+	if err := ask(server, &s.Server[0]); err != nil {
+		return nil, server.why("server", err)
 	}
-	client, err := start(nil, "-role", "client", "-peers", peer, "-work", w.name, "-cert", certFile, "-addr", addr, "-size", fmt.Sprint(size))
+	client, err := start(nil, r.args("client", "-addr", addr)...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer client.stop()
 	var began string
-	if err := client.out.Decode(&s.client[0]); err != nil {
-		return s, fmt.Errorf("%s client: %w", peer, err)
+	if err := client.out.Decode(&s.Client[0]); err != nil {
+		return nil, client.why("client", err)
 	}
 	if err := client.out.Decode(&began); err != nil {
-		return s, fmt.Errorf("%s client: %w", peer, err)
+		return nil, client.why("client", err)
 	}
+	// Both rest at the same time.
 	if _, err := io.WriteString(client.in, "rest\n"); err != nil {
-		return s, err
+		return nil, client.why("client", err)
 	}
-	if err := ask(server, &s.server[1]); err != nil {
-		return s, fmt.Errorf("%s server: %w", peer, err)
+	if err := ask(server, &s.Server[1]); err != nil {
+		return nil, server.why("server", err)
 	}
-	if err := client.out.Decode(&s.client[1]); err != nil {
-		return s, fmt.Errorf("%s client: %w", peer, err)
+	if err := client.out.Decode(&s.Client[1]); err != nil {
+		return nil, client.why("client", err)
 	}
-	return s, nil
-}
-
-// reportIdle prints the medians.
-func reportIdle(out io.Writer, w work, peers []string, samples map[string][]idleSample, markdown bool) {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) {
-		if markdown {
-			fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | "))
-		} else {
-			fmt.Fprintln(t, strings.Join(cells, "\t"))
-		}
-	}
-	fmt.Fprintf(out, "\n%s\n\n", w.name)
-	row("peer", "connections", "server KB each", "±%", "client KB each", "server goroutines each", "client")
-	if markdown {
-		row(strings.Split(strings.Repeat("---,", 6)+"---", ",")...)
-	}
-	for _, p := range peers {
-		s := samples[p]
-		if len(s) == 0 {
-			row(p, "failed")
-			continue
-		}
-		server, spread := median(s, func(s idleSample) float64 { return s.kilobytes(s.server) })
-		client, _ := median(s, func(s idleSample) float64 { return s.kilobytes(s.client) })
-		sg, _ := median(s, func(s idleSample) float64 { return s.goroutines(s.server) })
-		cg, _ := median(s, func(s idleSample) float64 { return s.goroutines(s.client) })
-		row(p, fmt.Sprintf("%.0f", s[0].conns), fmt.Sprintf("%.1f", server), fmt.Sprintf("%.0f", spread),
-			fmt.Sprintf("%.1f", client), fmt.Sprintf("%.2f", sg), fmt.Sprintf("%.2f", cg))
-	}
-	t.Flush()
+	return []sample{{Idle: s}}, nil
 }

@@ -8,11 +8,18 @@ import (
 	"sort"
 )
 
+// serverConfig is what a server is told; all else is its library's default.
+type serverConfig struct {
+	addr    string // to listen on: host:0
+	cert    tls.Certificate
+	streams int // if not 0, how many requests or streams a client may have open
+}
+
 // An httpPeer is an HTTP implementation under measurement, with its default settings.
 type httpPeer interface {
-	// serve starts a server on loopback, in the background, and returns its host:port.
-	serve(cert tls.Certificate, h http.Handler) (string, error)
-	// transport returns a client that uses one connection of its own per host. resume lets it keep session tickets.
+	// serve starts a server, in the background, and returns its host:port.
+	serve(cfg serverConfig, h http.Handler) (string, error)
+	// transport returns a client that uses one connection of its own per host.
 	transport(cfg *tls.Config) closableTransport
 }
 
@@ -24,7 +31,7 @@ type closableTransport interface {
 // A rawPeer moves bytes over streams, without HTTP. A stream begins with nine bytes from the client: 'd' or 'u', and how many
 // bytes follow down or up, big-endian. The server answers an upload with one byte when it has all.
 type rawPeer interface {
-	serve(cert tls.Certificate) (string, error)
+	serve(cfg serverConfig) (string, error)
 	dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, error)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/dunlin-quic/dunlin/http3"
+	"github.com/dunlin-quic/dunlin/quic"
 )
 
 func init() { httpPeers["dunlin-h3"] = dunlinH3{} }
@@ -14,12 +15,15 @@ func init() { httpPeers["dunlin-h3"] = dunlinH3{} }
 // dunlinH3 is Dunlin's http3.
 type dunlinH3 struct{}
 
-func (dunlinH3) serve(cert tls.Certificate, h http.Handler) (string, error) {
-	l, err := http3.Listen("127.0.0.1:0")
+func (dunlinH3) serve(cfg serverConfig, h http.Handler) (string, error) {
+	l, err := http3.Listen(cfg.addr)
 	if err != nil {
 		return "", err
 	}
-	s := &http3.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	s := &http3.Server{
+		Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cfg.cert}},
+		QUIC: &quic.Config{MaxBidiStreams: cfg.streams},
+	}
 	go s.Serve(l)
 	return l.Addr().String(), nil
 }

@@ -17,11 +17,11 @@ func init() { rawPeers["dunlin"] = dunlinRaw{} }
 // dunlinRaw is Dunlin's engine with an application of its own, as its users write them.
 type dunlinRaw struct{}
 
-func (dunlinRaw) serve(cert tls.Certificate) (string, error) {
+func (dunlinRaw) serve(cfg serverConfig) (string, error) {
 	l, err := engine.Listen(&engine.ListenConfig{
-		QUIC:           &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{rawALPN}}},
+		QUIC:           &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cfg.cert}, NextProtos: []string{rawALPN}}},
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &rawApp{}, nil },
-	}, "127.0.0.1:0")
+	}, cfg.addr)
 	if err != nil {
 		return "", err
 	}

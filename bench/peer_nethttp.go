@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 )
@@ -13,12 +14,15 @@ func init() { httpPeers["net-http-h2"] = netHTTP{} }
 // netHTTP is HTTP/2 over TLS 1.3 over TCP, as the standard library has it.
 type netHTTP struct{}
 
-func (netHTTP) serve(cert tls.Certificate, h http.Handler) (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func (netHTTP) serve(cfg serverConfig, h http.Handler) (string, error) {
+	l, err := net.Listen("tcp", cfg.addr)
 	if err != nil {
 		return "", err
 	}
-	s := &http.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	s := &http.Server{
+		Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cfg.cert}},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: cfg.streams},
+	}
 	go s.ServeTLS(l, "", "")
 	return l.Addr().String(), nil
 }
@@ -57,11 +61,17 @@ func init() { rawPeers["tls-tcp"] = tlsTCP{} }
 // tlsTCP is TLS 1.3 over TCP: a connection is a stream.
 type tlsTCP struct{}
 
-func (tlsTCP) serve(cert tls.Certificate) (string, error) {
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+func (tlsTCP) serve(cfg serverConfig) (string, error) {
+	l, err := tls.Listen("tcp", cfg.addr, &tls.Config{Certificates: []tls.Certificate{cfg.cert}, MinVersion: tls.VersionTLS13})
 	if err != nil {
 		return "", err
 	}
+	serveTLS(l)
+	return l.Addr().String(), nil
+}
+
+// serveTLS accepts connections in the background.
+func serveTLS(l net.Listener) {
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -69,16 +79,21 @@ func (tlsTCP) serve(cert tls.Certificate) (string, error) {
 				return
 			}
 			go func() {
+				defer c.Close()
 				rawHandler(tlsStream{c.(*tls.Conn)})
-				c.Close()
+				// To close with something unread, and be it the client's end of stream, would reset the connection.
+				io.Copy(io.Discard, c)
 			}()
 		}
 	}()
-	return l.Addr().String(), nil
 }
 
 func (tlsTCP) dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, error) {
-	d := tls.Dialer{Config: cfg}
+	return dialTLS(ctx, net.Dialer{}, addr, cfg)
+}
+
+func dialTLS(ctx context.Context, dialer net.Dialer, addr string, cfg *tls.Config) (rawConn, error) {
+	d := tls.Dialer{NetDialer: &dialer, Config: cfg}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

@@ -18,12 +18,15 @@ func init() {
 // quicGoH3 is quic-go's http3.
 type quicGoH3 struct{}
 
-func (quicGoH3) serve(cert tls.Certificate, h http.Handler) (string, error) {
-	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+func (quicGoH3) serve(cfg serverConfig, h http.Handler) (string, error) {
+	c, err := net.ListenPacket("udp", cfg.addr)
 	if err != nil {
 		return "", err
 	}
-	s := &http3.Server{Handler: h, TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cert}})}
+	s := &http3.Server{
+		Handler: h, TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cfg.cert}}),
+		QUICConfig: &quic.Config{MaxIncomingStreams: int64(cfg.streams)},
+	}
 	go s.Serve(c)
 	return c.LocalAddr().String(), nil
 }
@@ -54,8 +57,8 @@ type quicGo struct{}
 
 const rawALPN = "bench"
 
-func (quicGo) serve(cert tls.Certificate) (string, error) {
-	l, err := quic.ListenAddr("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{rawALPN}},
+func (quicGo) serve(cfg serverConfig) (string, error) {
+	l, err := quic.ListenAddr(cfg.addr, &tls.Config{Certificates: []tls.Certificate{cfg.cert}, NextProtos: []string{rawALPN}},
 		&quic.Config{MaxIncomingStreams: 1000})
 	if err != nil {
 		return "", err

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -17,13 +20,17 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
 // The program runs itself as a server and as a client. A server prints its address; then for every line on its standard
-// input it prints its usage so far, or for the work idle its footprint. A client prints a line when its connections stand and measuring begins, and at the
-// end its result. All lines are JSON.
+// input it prints its usage so far, or for the work idle its footprint. A client prints "start" when its connections stand and
+// measuring begins, and a result when it has measured; some works do both several times, and of two starts in a row the last
+// one counts. All lines are JSON. What goes wrong a child says on standard error, of which its parent keeps the end.
 
 // usage is what a process has consumed so far.
 type usage struct {
@@ -50,7 +57,10 @@ func (u usage) sub(v usage) usage { return usage{u.CPU - v.CPU, u.Mallocs - v.Ma
 
 // result is what a client measured.
 type result struct {
+	// Phase tells the measurements of one run apart, where a work has several.
+	Phase          string `json:",omitempty"`
 	Units          float64
+	Lost           float64 `json:",omitempty"` // of the units that were sent, the share that did not arrive
 	Elapsed        time.Duration
 	Client         usage
 	P50, P99, P999 time.Duration
@@ -72,87 +82,111 @@ func profile(role string) (stop func()) {
 	return func() { pprof.StopCPUProfile(); f.Close() }
 }
 
-func runServer(peer, kind, certFile, keyFile string) {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+// child is what a process needs to know to be a server or a client.
+type child struct {
+	peer              string
+	work              work
+	addr              string // the server's
+	host              string // where a server listens
+	certFile, keyFile string
+	size              float64
+	grow              int
+	rest              time.Duration
+	tun               string
+}
+
+func (c *child) serve() error {
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		fatal(err)
+		return err
+	}
+	if err := c.enterNetwork(); err != nil {
+		return err
+	}
+	cfg := serverConfig{addr: c.host + ":0", cert: cert}
+	if c.work.name == growthStreams {
+		cfg.streams = c.grow + 2*growthActive
 	}
 	var addr string
-	if kind != "raw" {
-		addr, err = httpPeers[peer].serve(cert, http.HandlerFunc(handler))
-	} else {
-		addr, err = rawPeers[peer].serve(cert)
+	switch c.work.kind {
+	case kindRaw, kindLossy:
+		addr, err = rawPeers[c.peer].serve(cfg)
+	case kindDatagram:
+		addr, err = serveDatagrams(c.peer, cfg)
+	default:
+		addr, err = httpPeers[c.peer].serve(cfg, http.HandlerFunc(handler))
 	}
 	if err != nil {
-		fatal(err)
+		return err
 	}
-	if kind != "idle" {
+	if c.work.kind != kindIdle {
 		defer profile("server")()
 	}
 	out := json.NewEncoder(os.Stdout)
-	out.Encode(addr)
+	if err := out.Encode(addr); err != nil {
+		return err
+	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		if kind == "idle" {
-			out.Encode(rest())
+		if c.work.kind == kindIdle {
+			err = out.Encode(rest(c.rest))
 			heapProfile("server")
 		} else {
-			out.Encode(usageNow())
+			err = out.Encode(usageNow())
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func runClient(peer string, w work, addr, certFile string, size float64) {
+func (c *child) run() error {
 	pool := x509.NewCertPool()
-	pem, err := os.ReadFile(certFile)
+	pem, err := os.ReadFile(c.certFile)
 	if err != nil {
-		fatal(err)
+		return err
 	}
 	pool.AppendCertsFromPEM(pem)
+	if err := c.enterNetwork(); err != nil {
+		return err
+	}
 	out := json.NewEncoder(os.Stdout)
-	var began time.Time
-	var before usage
-	stop := func() {}
+	if c.work.kind != kindIdle {
+		defer profile("client")()
+	}
 	env := &clientEnv{
-		peer: peer, addr: addr, size: size, lat: new(histogram),
-		tls:    &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13},
-		report: func(f footprint) { out.Encode(f) },
-		start: func() {
-			out.Encode("start")
-			if w.kind == "idle" {
-				return
-			}
-			stop = profile("client")
-			before, began = usageNow(), time.Now()
-		},
+		peer: c.peer, addr: c.addr, size: c.size, grow: c.grow, rest: c.rest, lat: new(histogram),
+		tls: &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13},
+		out: out,
 	}
-	units, err := w.run(env)
-	if err != nil {
-		fatal(err)
+	units, err := c.work.run(env)
+	if err == nil && units > 0 && c.work.kind != kindIdle {
+		env.finish("", units)
 	}
-	if w.kind == "idle" {
-		return
-	}
-	elapsed := time.Since(began)
-	used := usageNow().sub(before)
-	stop()
-	out.Encode(result{units, elapsed, used, env.lat.quantile(.5), env.lat.quantile(.99), env.lat.quantile(.999)})
+	return err
 }
 
 // process is a child with JSON lines on its standard output.
 type process struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *json.Decoder
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *json.Decoder
+	errs tail
 }
 
-func start(env []string, args ...string) (*process, error) {
+// childEnv marks the environment of a child: a test binary then runs main.
+const childEnv = "BENCH_CHILD"
+
+// start runs this program again. attr may be nil.
+func start(attr *syscall.SysProcAttr, args ...string) (*process, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{cmd: exec.Command(exe, args...)}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stderr = os.Stderr
+	p.cmd.SysProcAttr = attr
+	p.cmd.Env = append(os.Environ(), childEnv+"=1")
+	p.cmd.Stderr = &p.errs
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -164,12 +198,65 @@ func start(env []string, args ...string) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// stop ends a server.
+// stop ends a process whose work is done.
 func (p *process) stop() {
 	p.in.Close()
 	t := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
 	p.cmd.Wait()
 	t.Stop()
+}
+
+// why makes one line of what a process said when reading from it failed with err.
+func (p *process) why(who string, err error) error {
+	p.stop()
+	if line := p.errs.line(); line != "" {
+		return fmt.Errorf("%s: %s", who, line)
+	}
+	return fmt.Errorf("%s: %w (%v)", who, err, p.cmd.ProcessState)
+}
+
+// tail keeps the end of what is written to it, and the line that says why a program gave up.
+type tail struct {
+	mu     sync.Mutex
+	reason string
+	rest   []byte // of a line that is not complete
+	last   string
+}
+
+// tailLine bounds what is kept of a line.
+const tailLine = 400
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for line := range bytes.Lines(p) {
+		t.rest = append(t.rest, line[:min(len(line), tailLine-min(tailLine, len(t.rest)))]...)
+		if line[len(line)-1] == '\n' {
+			t.note()
+		}
+	}
+	return len(p), nil
+}
+
+func (t *tail) note() {
+	line := strings.TrimSpace(string(t.rest))
+	t.rest = t.rest[:0]
+	for _, start := range []string{"bench: ", "panic: ", "fatal error: "} {
+		if text, ok := strings.CutPrefix(line, start); ok && t.reason == "" {
+			t.reason = text
+		}
+	}
+	if line != "" {
+		t.last = line
+	}
+}
+
+// line returns the first line that is the program's own or a panic's, or else the last one.
+func (t *tail) line() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.note()
+	return cmp.Or(t.reason, t.last)
 }
 
 // usage asks a server what it has consumed.
@@ -180,45 +267,110 @@ func (p *process) usage() (u usage, err error) {
 	return u, err
 }
 
-// sample is one run of one peer at one work.
+// sample is one measurement of one peer at one work.
 type sample struct {
 	result
 	Server usage
+	Idle   *idleSample `json:",omitempty"` // of the work idle, instead of everything else
+}
+
+// runLimit bounds the time of one run.
+const runLimit = 3 * time.Minute
+
+// args are the arguments of a child for a run.
+func (r *run) args(role string, more ...string) []string {
+	return append([]string{"-role", role, "-peers", r.peer, "-work", r.work.name, "-cert", r.certFile, "-key", r.keyFile,
+		"-size", fmt.Sprint(r.size), "-grow", strconv.Itoa(r.grow), "-rest", r.rest.String()}, more...)
+}
+
+// run is one run of a peer at a work.
+type run struct {
+	*settings
+	work   work
+	peer   string
+	size   float64
+	number int
 }
 
 // measure runs a server and a client of a peer once.
-func measure(peer string, w work, size float64, certFile, keyFile string) (s sample, err error) {
-	server, err := start(nil, "-role", "server", "-peers", peer, "-work", w.name, "-cert", certFile, "-key", keyFile)
+func (r *run) measure() ([]sample, error) {
+	switch r.work.kind {
+	case kindIdle:
+		return r.measureIdle()
+	case kindWindow:
+		return r.measureAlone()
+	case kindLossy:
+		return r.measureLossy()
+	}
+	server, err := start(nil, r.args("server")...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer server.stop()
 	var addr string
 	if err := server.out.Decode(&addr); err != nil {
-		return s, fmt.Errorf("%s server: %w", peer, err)
+		return nil, server.why("server", err)
 	}
-	client, err := start(nil, "-role", "client", "-peers", peer, "-work", w.name, "-cert", certFile, "-addr", addr,
-		"-size", fmt.Sprint(size))
+	client, err := start(nil, r.args("client", "-addr", addr)...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	defer client.stop()
-	limit := time.AfterFunc(2*time.Minute, func() { client.cmd.Process.Signal(syscall.SIGQUIT) })
-	defer limit.Stop()
-	var began string
-	if err := client.out.Decode(&began); err != nil {
-		return s, fmt.Errorf("%s client: %w", peer, err)
-	}
-	before, err := server.usage()
+	return follow(client, server)
+}
+
+// measureAlone runs a work that has both sides in one process.
+func (r *run) measureAlone() ([]sample, error) {
+	client, err := start(nil, r.args("client")...)
 	if err != nil {
-		return s, err
+		return nil, err
 	}
-	if err := client.out.Decode(&s.result); err != nil {
-		return s, fmt.Errorf("%s client: %w", peer, err)
+	defer client.stop()
+	return follow(client, nil)
+}
+
+// follow reads what a client measures until it ends, and asks its server, if it has one, for its share.
+func follow(client, server *process) (samples []sample, err error) {
+	limit := time.AfterFunc(runLimit, func() { client.cmd.Process.Kill() })
+	defer limit.Stop()
+	serverUsage := func() (u usage, err error) {
+		if server != nil {
+			if u, err = server.usage(); err != nil {
+				err = server.why("server", err)
+			}
+		}
+		return u, err
 	}
-	after, err := server.usage()
-	s.Server = after.sub(before)
-	return s, err
+	var before usage
+	for {
+		var line json.RawMessage
+		if err := client.out.Decode(&line); err == io.EOF && len(samples) > 0 {
+			break
+		} else if err != nil {
+			return nil, client.why("client", err)
+		}
+		if string(line) == `"start"` {
+			if before, err = serverUsage(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		var s sample
+		if err := json.Unmarshal(line, &s.result); err != nil {
+			return nil, fmt.Errorf("client: %w", err)
+		}
+		after, err := serverUsage()
+		if err != nil {
+			return nil, err
+		}
+		s.Server = after.sub(before)
+		samples = append(samples, s)
+	}
+	client.stop()
+	if !client.cmd.ProcessState.Success() {
+		return nil, client.why("client", io.ErrUnexpectedEOF)
+	}
+	return samples, nil
 }
 
 // writeCert makes the certificate that all servers use: ECDSA P-256 for localhost.
@@ -244,4 +396,8 @@ func writeCert(dir string) (certFile, keyFile string, err error) {
 		return "", "", err
 	}
 	return certFile, keyFile, writePEM(keyFile, "PRIVATE KEY", pkcs8)
+}
+
+func writePEM(file, kind string, der []byte) error {
+	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }

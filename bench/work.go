@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -16,41 +18,132 @@ import (
 // A work is one thing to measure: what clients do and in which unit it counts.
 type work struct {
 	name string
-	unit string // what one unit is: "GiB" or "request" or "handshake"
-	kind string // "http" or "raw" or "idle"
-	// run does the work against addr for a peer and returns the number of units done and the latencies of requests, if
-	// they count. It makes its connections in prepare and leaves them out of the measurement.
+	unit string // what one unit is
+	kind string
+	// run does the work against addr for a peer and returns the number of units done. It makes its connections before it
+	// calls start, and leaves them out of the measurement. A work that has called finish itself returns 0.
 	run func(c *clientEnv) (units float64, err error)
 	// quick and full are the sizes: bytes, seconds, or connections.
 	quick, full float64
 }
+
+// The kinds of works: which peers do them, how they run, and which table shows them.
+const (
+	kindHTTP     = "http"
+	kindRaw      = "raw" // streams without HTTP
+	kindDatagram = "datagram"
+	kindLossy    = "lossy"
+	kindIdle     = "idle"
+	kindGrowth   = "growth"
+	kindWindow   = "window"
+)
 
 // clientEnv is what a client process gives a work.
 type clientEnv struct {
 	peer, addr string
 	tls        *tls.Config
 	size       float64
+	grow       int           // idle connections or open streams of the growth works
+	rest       time.Duration // before anything idle is measured
 	lat        *histogram
-	// start is called once connections stand: measuring begins.
-	start func()
-	// report tells of a footprint; for the work idle.
-	report func(footprint)
+	out        *json.Encoder
+
+	began, ended time.Time
+	before, used usage
+	lost         float64
 }
 
-const gib = 1 << 30
+// tell writes a line to the parent.
+func (c *clientEnv) tell(v any) {
+	if err := c.out.Encode(v); err != nil {
+		fatal(err)
+	}
+}
+
+// start is called once connections stand: measuring begins. If it had begun, it begins anew.
+func (c *clientEnv) start() {
+	c.tell("start")
+	c.lat.reset()
+	c.ended, c.lost = time.Time{}, 0
+	c.before, c.began = usageNow(), time.Now()
+}
+
+// stop ends measuring, before finish for a work that still has something else to do.
+func (c *clientEnv) stop() {
+	c.ended = time.Now()
+	c.used = usageNow().sub(c.before)
+}
+
+// finish ends measuring if stop has not, and tells what was measured since start.
+func (c *clientEnv) finish(phase string, units float64) {
+	if c.ended.IsZero() {
+		c.stop()
+	}
+	c.tell(result{
+		Phase: phase, Units: units, Lost: c.lost, Elapsed: c.ended.Sub(c.began), Client: c.used,
+		P50: c.lat.quantile(.5), P99: c.lat.quantile(.99), P999: c.lat.quantile(.999),
+	})
+}
+
+// until is when a work of so many seconds ends that begins now.
+func (c *clientEnv) until() time.Time { return time.Now().Add(seconds(c.size)) }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+const (
+	gib = 1 << 30
+	mib = 1 << 20
+)
+
+// quickTime is how long the works that last a while do so with -quick, in seconds.
+const quickTime = 0.7
 
 var works = []work{
-	{"get", "GiB", "http", httpBulk(http.MethodGet), gib / 4, gib},
-	{"put", "GiB", "http", httpBulk(http.MethodPut), gib / 4, gib},
-	{"small-1x100", "request", "http", httpSmall(1, 100), 2, 5},
-	{"small-10x10", "request", "http", httpSmall(10, 10), 2, 5},
-	{"small-100x1", "request", "http", httpSmall(100, 1), 2, 5},
-	{"small-1x1", "request", "http", httpSmall(1, 1), 2, 5},
-	{"handshake-http", "handshake", "http", httpHandshake, 2, 5},
-	{"idle", "connection", "idle", idle, 1000, 10000},
-	{"raw-down", "GiB", "raw", rawBulk('d'), gib / 4, gib},
-	{"raw-up", "GiB", "raw", rawBulk('u'), gib / 4, gib},
-	{"handshake-raw", "handshake", "raw", rawHandshake, 2, 5},
+	{"get", "GiB", kindHTTP, httpBulk(http.MethodGet), gib / 8, gib},
+	{"put", "GiB", kindHTTP, httpBulk(http.MethodPut), gib / 8, gib},
+	{"small-1x100", "request", kindHTTP, httpSmall(1, 100), quickTime, 5},
+	{"small-10x10", "request", kindHTTP, httpSmall(10, 10), quickTime, 5},
+	{"small-100x1", "request", kindHTTP, httpSmall(100, 1), quickTime, 5},
+	{"small-1x1", "request", kindHTTP, httpSmall(1, 1), quickTime, 5},
+	{"handshake-http", "handshake", kindHTTP, httpHandshake, quickTime, 5},
+	{"raw-down", "GiB", kindRaw, rawBulk('d'), gib / 8, gib},
+	{"raw-up", "GiB", kindRaw, rawBulk('u'), gib / 8, gib},
+	{"handshake-raw", "handshake", kindRaw, rawHandshake, quickTime, 5},
+	{"datagrams-1200", "datagram", kindDatagram, datagrams(1200), quickTime, 5},
+	{"datagrams-100", "datagram", kindDatagram, datagrams(100), quickTime, 5},
+	{"lossy", "GiB", kindLossy, rawBulk('d'), mib / 2, 8 * mib},
+	{"idle", "connection", kindIdle, idle, 1000, 10000},
+	{"growth-connections", "request", kindGrowth, growConnections, quickTime, 5},
+	{growthStreams, "request", kindGrowth, growStreams, quickTime, 5},
+	{"growth-window", "GiB", kindWindow, growWindow, 16 * mib, 64 * mib},
+}
+
+// slow reports whether -quick leaves a work out unless it is named.
+func (w *work) slow() bool { return w.kind == kindIdle || w.kind == kindGrowth || w.kind == kindWindow }
+
+// peers returns the names of those that can do a work.
+func (w *work) peers() []string {
+	switch w.kind {
+	case kindWindow:
+		return []string{"dunlin"}
+	case kindDatagram:
+		return sortedKeys(datagramPeers)
+	case kindRaw, kindLossy:
+		return slices.DeleteFunc(sortedKeys(rawPeers), func(p string) bool {
+			_, tuned := rawPeers[p].(tcp)
+			switch {
+			case w.kind == kindLossy:
+				return p == "floor" || p == "tls-tcp" // no congestion control, and none of its own
+			case w.unit == "handshake" && p == "floor":
+				return true
+			}
+			return tuned
+		})
+	}
+	return slices.DeleteFunc(sortedKeys(httpPeers), func(p string) bool {
+		_, many := httpPeers[p].(idlePeer)
+		return !many && (w.kind == kindIdle || w.kind == kindGrowth)
+	})
 }
 
 func findWork(name string) (work, bool) {
@@ -67,7 +160,8 @@ const chunk = 64 << 10
 
 var zeros [chunk]byte
 
-// handler is the HTTP server's: GET /N answers N bytes, PUT takes all it gets.
+// handler is the HTTP server's: GET /N answers N bytes, GET /wait begins an answer and ends it with the request, PUT takes all
+// it gets.
 func handler(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut {
 		n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, chunk))
@@ -75,6 +169,11 @@ func handler(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 		fmt.Fprint(w, n)
+		return
+	}
+	if r.URL.Path == "/wait" {
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 		return
 	}
 	n, err := strconv.ParseInt(r.URL.Path[1:], 10, 64)
@@ -185,7 +284,7 @@ func httpSmall(conns, streams int) func(*clientEnv) (float64, error) {
 			}
 		}
 		c.start()
-		end := time.Now().Add(time.Duration(c.size * float64(time.Second)))
+		end := c.until()
 		return parallel(conns*streams, func(i int) (int, error) {
 			t, buf, n := ts[i%conns], make([]byte, 512), 0
 			for time.Now().Before(end) {
@@ -199,6 +298,24 @@ func httpSmall(conns, streams int) func(*clientEnv) (float64, error) {
 			return n, nil
 		})
 	}
+}
+
+// request keeps n small requests in flight, for size seconds; target names the transport and the host of each.
+func (c *clientEnv) request(n int, target func(i int) (http.RoundTripper, string)) (float64, error) {
+	end := c.until()
+	return parallel(n, func(i int) (int, error) {
+		t, host := target(i)
+		buf, n := make([]byte, 512), 0
+		for time.Now().Before(end) {
+			began := time.Now()
+			if err := get(t, host, smallAnswer, buf); err != nil {
+				return n, err
+			}
+			c.lat.add(time.Since(began))
+			n++
+		}
+		return n, nil
+	})
 }
 
 // handshakesAtOnce is how many handshakes a client has under way.
@@ -230,7 +347,7 @@ func handshakes(c *clientEnv, one func() error) (float64, error) {
 		return 0, err
 	}
 	c.start()
-	end := time.Now().Add(time.Duration(c.size * float64(time.Second)))
+	end := c.until()
 	return parallel(handshakesAtOnce, func(int) (int, error) {
 		n := 0
 		for time.Now().Before(end) {

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be its own server and client.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestWorks runs every work with every peer, with hardly anything to do: it shows that they work, not how fast.
+func TestWorks(t *testing.T) {
+	sizes := map[string]string{
+		"GiB": "300000", "request": "0.05", "handshake": "0.05", "datagram": "0.1", "connection": "5",
+	}
+	for _, w := range works {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			if w.kind == kindLossy {
+				if err := canTun(); err != nil {
+					t.Skip(err)
+				}
+			}
+			file := filepath.Join(t.TempDir(), "results.json")
+			var out, errs bytes.Buffer
+			err := bench([]string{"-work", w.name, "-runs", "1", "-size", sizes[w.unit], "-grow", "20", "-rest", "10ms", "-json", file}, &out, &errs)
+			if err != nil || errs.Len() > 0 {
+				t.Fatalf("%v\n%s", err, &errs)
+			}
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var r results
+			if err := json.Unmarshal(content, &r); err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Works) != 1 || len(r.Works[0].Peers) != len(w.peers()) {
+				t.Fatalf("not one work with %d peers: %s", len(w.peers()), content)
+			}
+			for _, p := range r.Works[0].Peers {
+				checkSamples(t, &w, p)
+				if !strings.Contains(out.String(), "\n"+p.Peer+" ") {
+					t.Errorf("%s is missing in:\n%s", p.Peer, &out)
+				}
+			}
+		})
+	}
+}
+
+func checkSamples(t *testing.T, w *work, p peerSamples) {
+	want := map[string]int{kindGrowth: 2, kindWindow: len(windowSizes)}[w.kind]
+	if len(p.Samples) != max(want, 1) {
+		t.Errorf("%s: %d samples", p.Peer, len(p.Samples))
+	}
+	for _, s := range p.Samples {
+		switch {
+		case w.kind == kindIdle:
+			if s.Idle.Connections != 5 || s.Idle.Server[1].RSS == 0 || s.Idle.Client[1].Goroutines == 0 {
+				t.Errorf("%s: %+v", p.Peer, *s.Idle)
+			}
+		case s.Units <= 0 || s.Elapsed <= 0 || s.Client.CPU <= 0 || w.kind != kindWindow && s.Server.CPU <= 0:
+			t.Errorf("%s: %+v", p.Peer, s)
+		case w.unit == "request" && (s.P50 <= 0 || s.P50 > s.P99 || s.P99 > s.P999):
+			t.Errorf("%s: latency %v, %v, %v", p.Peer, s.P50, s.P99, s.P999)
+		case s.Lost >= lossLimit:
+			t.Errorf("%s: %v of the datagrams lost", p.Peer, s.Lost)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-work", "nonsense"}, `no work "nonsense"`},
+		{[]string{"-nonsense"}, "not defined"},
+		{[]string{"nonsense"}, `unexpected argument "nonsense"`},
+		{[]string{"-report", "nonexistent.json"}, "no such file"},
+	} {
+		var out, errs bytes.Buffer
+		if err := bench(test.args, &out, &errs); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v, want %q", test.args, err, test.want)
+		}
+	}
+	got := commandLine([]string{"-quick", "-json", "f", "--docs=../docs", "-runs", "7"})
+	if want := "go run . -quick -runs 7"; got != want {
+		t.Errorf("command line %q, want %q", got, want)
+	}
+}
+
+// TestFailingChild: of a child that gives up, one line is told.
+func TestFailingChild(t *testing.T) {
+	cert := filepath.Join(t.TempDir(), "none.pem")
+	r := run{settings: &settings{certFile: cert, keyFile: cert}, work: works[0], peer: "dunlin-h3", size: 1}
+	_, err := r.measure()
+	if err == nil || err.Error() != "server: open "+cert+": no such file or directory" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTail(t *testing.T) {
+	for _, test := range []struct{ written, want string }{
+		{"", ""},
+		{"one\ntwo\n\n", "two"},
+		{"not ended", "not ended"},
+		{"a warning\nbench: no luck\nmore\n", "no luck"},
+		{"panic: oh no\n\ngoroutine 1 [running]:\nmain.main()\n", "oh no"},
+		{strings.Repeat("x", 3*tailLine) + "\n", strings.Repeat("x", tailLine)},
+	} {
+		var whole, bytewise tail
+		whole.Write([]byte(test.written))
+		for i := range len(test.written) {
+			bytewise.Write([]byte(test.written[i : i+1]))
+		}
+		if got := []string{whole.line(), bytewise.line()}; got[0] != test.want || got[1] != test.want {
+			t.Errorf("%q: %q, want %q", test.written, got, test.want)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, test := range []struct {
+		values      []float64
+		mid, spread float64
+	}{
+		{nil, 0, 0},
+		{[]float64{4}, 4, 0},
+		{[]float64{6, 2, 4}, 4, 50},
+		{[]float64{8, 2, 4, 4}, 4, 75},
+	} {
+		mid, spread := median(test.values, func(v float64) float64 { return v })
+		if mid != test.mid || spread != test.spread {
+			t.Errorf("%v: %v ± %v, want %v ± %v", test.values, mid, spread, test.mid, test.spread)
+		}
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for i := range 1000 {
+		h.add(time.Duration(i+1) * time.Millisecond)
+	}
+	for _, q := range []float64{.5, .99, .999} {
+		want := time.Duration(q * float64(time.Second))
+		if got := h.quantile(q); got < want*97/100 || got > want*103/100 {
+			t.Errorf("quantile %v: %v, want about %v", q, got, want)
+		}
+	}
+	h.reset()
+	if got := h.quantile(.5); got != 0 {
+		t.Errorf("median of nothing: %v", got)
+	}
+}
+
+func TestPacer(t *testing.T) {
+	now := time.Unix(0, 0)
+	p := pacer{rate: 10_000}
+	total := p.allow(now)
+	for range 100 {
+		now = now.Add(time.Millisecond)
+		total += p.allow(now)
+	}
+	if total < 999 || total > 1000 {
+		t.Errorf("%d in 100 ms at 10,000 per second", total)
+	}
+	// Whoever was held up for long does not send it all at once.
+	if n := p.allow(now.Add(time.Second)); n != pacerBurst {
+		t.Errorf("a burst of %d", n)
+	}
+}
+
+// TestDocument writes tables and plots, and once more into the file that is there then.
+func TestDocument(t *testing.T) {
+	r := results{Date: time.Unix(0, 0), Command: "go run . -quick", Machine: thisMachine()}
+	for i, name := range append(slices.Clone(small), "get", "lossy", "datagrams-100") {
+		w, _ := findWork(name)
+		m := measured{Name: w.name, Unit: w.unit, Kind: w.kind, Runs: 3, Size: w.full}
+		for j, peer := range w.peers() {
+			u := usage{CPU: time.Second, Mallocs: 1000, RSS: 1 << 20}
+			d := time.Duration(i+j+1) * time.Millisecond
+			m.Peers = append(m.Peers, peerSamples{peer, []sample{{
+				result: result{Units: 100 * float64(j+1), Elapsed: time.Second, Client: u, P50: d, P99: 2 * d, P999: 5 * d}, Server: u}}})
+		}
+		r.Works = append(r.Works, m)
+	}
+	folder := t.TempDir()
+	s := settings{docs: folder}
+	if err := s.document(&r); err != nil {
+		t.Fatal(err)
+	}
+	first := readFile(t, filepath.Join(folder, documentFile))
+	for _, want := range []string{"| dunlin-h3 | 100 |", "| quic-go-h3 |", "`go run . -quick`", "1970-01-01 00:00:00 UTC", "(benchmarks/latency.svg)", "3 runs of 1 GiB"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%q is missing in:\n%s", want, first)
+		}
+	}
+	for _, f := range figures {
+		drawn := strings.Contains(first, "/"+f.file+")")
+		svg, err := os.ReadFile(filepath.Join(folder, plotFolder, f.file))
+		if drawn != (err == nil) || drawn && (!bytes.Contains(svg, []byte("<svg")) || !bytes.Contains(svg, []byte("dunlin"))) {
+			t.Errorf("%s: in the document: %v, read: %v", f.file, drawn, err)
+		}
+	}
+	file := filepath.Join(folder, documentFile)
+	if err := os.WriteFile(file, []byte("Before.\n"+first+"After.\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.document(&r); err != nil {
+		t.Fatal(err)
+	}
+	if second := readFile(t, file); second != "Before.\n"+first+"After.\n" {
+		t.Errorf("written again, it is:\n%s", second)
+	}
+	if err := os.WriteFile(file, []byte("no markers\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.document(&r); err == nil || !strings.Contains(err.Error(), "markers") {
+		t.Errorf("without markers: %v", err)
+	}
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestDescribed: the document explains every work.
+func TestDescribed(t *testing.T) {
+	for _, w := range works {
+		if describe[w.name] == "" {
+			t.Errorf("%s is not described", w.name)
+		}
+	}
+}

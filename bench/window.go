@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/simnet"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// The work growth-window moves bytes through the simulator over a path of 100 ms with flow-control windows of several sizes. Both
+// ends and the path are one process on virtual time, so that what it measures is the CPU time of the protocol, with
+// cryptography and without system calls: a larger window, with more in flight, must not cost more per byte.
+
+// windowSizes are the flow-control windows of a stream, in bytes.
+var windowSizes = []int{64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
+
+const windowDelay = 50 * time.Millisecond // one way
+
+// growWindow moves size bytes with every window.
+func growWindow(c *clientEnv) (float64, error) {
+	// The first transfer warms up caches, and the heap that the simulator needs.
+	if err := transferWindow(windowSizes[len(windowSizes)-1], int64(c.size)/4, func() {}); err != nil {
+		return 0, err
+	}
+	for _, window := range windowSizes {
+		runtime.GC()
+		if err := transferWindow(window, int64(c.size), c.start); err != nil {
+			return 0, fmt.Errorf("window of %d bytes: %w", window, err)
+		}
+		c.finish(fmt.Sprintf("%d KiB", window>>10), c.size/gib)
+	}
+	return 0, nil
+}
+
+// transferWindow moves n bytes from a server to a client; start is called once the handshake is complete.
+func transferWindow(window int, n int64, start func()) error {
+	w := simnet.NewWorld(1)
+	w.Coalesce = true
+	w.Link(simnet.Link{Delay: windowDelay})
+	clientTLS, serverTLS := w.TLS()
+	demux, err := quic.NewDemux(quic.DemuxConfig{Rand: w})
+	if err != nil {
+		return err
+	}
+	server := w.NewServer(&quic.Config{TLS: serverTLS, Rand: w}, demux, func() simnet.App { return &windowSender{left: n} })
+	receiver := &windowReceiver{left: n, start: start}
+	_, err = w.NewClient(&quic.Config{
+		TLS: clientTLS, Rand: w, StreamWindow: window, MaxStreamWindow: window, ConnWindow: window * 3 / 2, MaxConnWindow: window * 3 / 2,
+	}, server, receiver)
+	if err != nil {
+		return err
+	}
+	err = w.RunUntil(24*time.Hour, func() bool { return receiver.err != nil || receiver.left == 0 })
+	return errors.Join(err, receiver.err)
+}
+
+// windowSender is the server's application: it answers the stream that the client opens.
+type windowSender struct{ left int64 }
+
+func (a *windowSender) Start(*simnet.Peer) {}
+
+func (a *windowSender) Event(p *simnet.Peer, e quic.Event) {
+	if e.Kind != quic.EventStreamOpened && e.Kind != quic.EventStreamWritable {
+		return
+	}
+	for a.left > 0 {
+		n, err := e.Stream.TryWrite(zeros[:min(a.left, chunk)], a.left <= chunk)
+		a.left -= int64(n)
+		if err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+// windowReceiver is the client's application.
+type windowReceiver struct {
+	left  int64
+	start func()
+	err   error
+}
+
+func (a *windowReceiver) Start(*simnet.Peer) {}
+
+func (a *windowReceiver) Event(p *simnet.Peer, e quic.Event) {
+	switch e.Kind {
+	case quic.EventEstablished:
+		a.start()
+		s, err := p.Conn.OpenStream(quic.Bidi)
+		if err == nil {
+			_, err = s.TryWrite(zeros[:1], true)
+		}
+		a.err = err
+	case quic.EventStreamReadable:
+		for {
+			b, err := e.Stream.Peek()
+			if errors.Is(err, quic.ErrWouldBlock) {
+				return
+			}
+			if err != nil {
+				if err != io.EOF || a.left != 0 {
+					a.err = fmt.Errorf("%d bytes are missing: %w", a.left, err)
+				}
+				return
+			}
+			a.left -= int64(len(b))
+			e.Stream.Discard(len(b))
+		}
+	case quic.EventClosed:
+		a.err = e.Err
+	}
+}
