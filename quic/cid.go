@@ -234,7 +234,9 @@ func (c *Conn) handleNewConnectionID(f wire.NewConnectionIDFrame) *TransportErro
 			return transportError(ProtocolViolation, "connection ID issued twice, differently")
 		}
 	}
-	if p.seen.Contains(f.Seq) {
+	// RFC 9000, Section 19.15: a frame that is repeated may still raise Retire Prior To.
+	repeated := p.seen.Contains(f.Seq)
+	if repeated && f.RetirePriorTo <= p.retirePriorTo {
 		return nil
 	}
 	p.seen.Add(f.Seq, f.Seq+1)
@@ -255,20 +257,22 @@ func (c *Conn) handleNewConnectionID(f wire.NewConnectionIDFrame) *TransportErro
 		}
 	}
 	n := peerCID{seq: f.Seq, id: f.ID, token: f.ResetToken, hasToken: true}
-	if n.seq < p.retirePriorTo {
+	switch {
+	case repeated:
+	case n.seq < p.retirePriorTo:
 		// RFC 9000, Section 19.15: it arrives already retired.
 		if !c.retirePeerCID(n) {
 			return errTooManyRetiring()
 		}
 		return nil
-	}
-	if len(p.active) >= activeConnectionIDLimit {
+	case len(p.active) >= activeConnectionIDLimit:
 		return transportError(ConnectionIDLimitError, "more connection IDs than allowed")
+	default:
+		p.active = append(p.active, n)
 	}
-	p.active = append(p.active, n)
 	for _, path := range c.allPaths() {
-		if path != nil && p.find(path.dcidSeq) == nil {
-			c.assignDCID(path)
+		if path != nil {
+			c.ensureDCID(path)
 		}
 	}
 	return nil
@@ -294,6 +298,12 @@ func (c *Conn) assignDCID(path *path) bool {
 	}
 	c.usePeerCID(path, n)
 	return true
+}
+
+// ensureDCID gives path another connection ID if its own was retired. It reports false if there is none: then nothing may be
+// sent on it (RFC 9000, Section 5.1.2).
+func (c *Conn) ensureDCID(path *path) bool {
+	return path.dcid.Len() == 0 || c.peer.find(path.dcidSeq) != nil || c.assignDCID(path)
 }
 
 // usePeerCID makes n the destination connection ID of path.

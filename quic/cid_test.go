@@ -194,6 +194,64 @@ func TestRotateConnectionIDs(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1.2: a retired ID is used on no path. One for which there is no other waits until there is.
+func TestRetiredConnectionIDOnOtherPath(t *testing.T) {
+	s := newScript(t, Server)
+	ours := s.c.local.active
+	probe := func() {
+		s.peer.path.dcid, s.peer.path.dcidSeq = ours[1].id, ours[1].seq
+		s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{1}), wire.AppendPadding(nil, 1200)))
+		s.peer.path.dcid, s.peer.path.dcidSeq = ours[0].id, ours[0].seq
+	}
+	// responses returns how many answers to the probes go out, all of them to the newest ID.
+	responses := func(newest uint64) (n int) {
+		buf := make([]byte, 1500)
+		for {
+			tr, ok := s.c.PollTransmit(s.now, buf, 1)
+			if !ok {
+				return n
+			}
+			if tr.Path.Remote != reboundAddr {
+				continue
+			}
+			n++
+			if id := testCID(newest); string(buf[1:9]) != string(id.Bytes()) {
+				t.Errorf("sent to connection ID %x", buf[1:9])
+			}
+		}
+	}
+	probe()
+	s.sent()
+	s.send(newCIDFrame(3, 3))
+	probe()
+	if n := responses(3); n != 0 {
+		t.Errorf("%d answers without a connection ID", n)
+	}
+	s.send(newCIDFrame(4, 3))
+	if n := responses(4); n != 1 {
+		t.Errorf("%d answers, want one", n)
+	}
+}
+
+// RFC 9000, Section 19.15: what counts is the highest Retire Prior To, in whatever frame.
+func TestRepeatedFrameRetires(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		s.send(newCIDFrame(3, 0))
+		if fs := find(s.sent(), wire.FrameRetireConnectionID); len(fs) > 0 {
+			t.Errorf("%v: %d IDs retired", side, len(fs))
+		}
+		s.send(newCIDFrame(3, 3))
+		if fs := find(s.sent(), wire.FrameRetireConnectionID); len(fs) != 3 {
+			t.Errorf("%v: %d IDs retired, want 3", side, len(fs))
+		}
+		if id := s.c.path.dcid; id != testCID(3) {
+			t.Errorf("%v sends to %v", side, id)
+		}
+		s.wantOpen()
+	}
+}
+
 // A side may choose an empty connection ID; then it issues none, and takes none to retire.
 func TestEmptyConnectionIDs(t *testing.T) {
 	for side := range Side(2) {

@@ -295,7 +295,7 @@ func (c *Conn) receivedElsewhere(in *packetIn, largest bool) {
 		c.answerChallenges(in, p)
 	}
 	// RFC 9000, Section 9.3: only the highest-numbered packet that is more than a probe moves the connection.
-	if c.side == Server && largest && in.nonProbing {
+	if c.side == Server && largest && in.nonProbing && c.ensureDCID(p) {
 		c.peerMigrated(p)
 	}
 }

@@ -437,7 +437,7 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	for _, p := range c.allPaths() {
-		if p == nil || !p.wantsProbe() {
+		if p == nil || !p.wantsProbe() || !c.ensureDCID(p) {
 			continue
 		}
 		// RFC 9000, Sections 8.2.1 and 8.2.2: expanded to 1,200 bytes, if the path may carry so many yet.

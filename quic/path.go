@@ -257,7 +257,7 @@ func (c *Conn) pathFailed(heard bool) {
 	if c.path.validated {
 		return
 	}
-	if p := c.fallback(); p != nil {
+	if p := c.fallback(); p != nil && c.ensureDCID(p) {
 		failed := c.path
 		c.others[slices.Index(c.others[:], p)] = nil
 		c.switchPath(p)
