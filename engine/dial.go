@@ -46,7 +46,7 @@ func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialCon
 		return nil, err
 	}
 	e.counters.dialled.Add(1)
-	w.steps(roundsByUser)
+	w.steps(byUser)
 
 	select {
 	case <-w.up:

@@ -102,7 +102,7 @@ func (r *router) wakeTouched() bool {
 			continue
 		}
 		t := r.turn.lend()
-		w.runHere(roundsByRouter)
+		w.runHere(byRouter)
 		if !r.turn.giveBack(t) {
 			return false
 		}

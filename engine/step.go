@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 // step does everything that is to be done now, in rounds: receive what the mailbox holds, do what is due, let the
 // application read and write, transmit. It ends with the first round that moves nothing, and returns how many of its rounds
 // are left: 0 means that there is more to do.
-func (w *worker) step(rounds int) int {
+func (w *worker) step(p party, rounds int) int {
 	buf := sendBuffers.Get().(*[sendBufferSize]byte)
 	defer sendBuffers.Put(buf)
 	var began time.Time
@@ -42,6 +43,9 @@ func (w *worker) step(rounds int) int {
 		w.handleTimeout(now)
 		w.obey(now, &got)
 		w.serve(got.calls)
+		if p == byRouter && moved {
+			w.awaitWriters()
+		}
 		moved = w.transmit(now, buf[:]) || moved
 		w.notice()
 		if w.over {
@@ -144,6 +148,17 @@ func (w *worker) transmit(now time.Time, buf []byte) (sent bool) {
 		w.send(t, buf[:t.Len])
 	}
 	return sent
+}
+
+// awaitWriters lets those goroutines go first that the application has just given something to do, and takes along what
+// they leave to be sent: an answer goes out in the datagram that acknowledges the request, and they need run no step for it.
+// Should they take long, then this step counts as slow and its successors are run elsewhere, without waiting.
+func (w *worker) awaitWriters() {
+	runtime.Gosched()
+	if t := w.tickets.Load(); w.established && t != w.served.Load() {
+		w.served.Store(t)
+		w.tell(processWrites) // the next round runs calls, if there are any
+	}
 }
 
 // settle sets the timer for what is due next.

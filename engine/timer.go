@@ -42,7 +42,7 @@ func (w *worker) arm(now, deadline time.Time) {
 
 func (w *worker) onTimer() {
 	w.timer.fired.Store(true)
-	w.runHere(roundsByRunner)
+	w.runHere(byRunner)
 }
 
 func (w *worker) disarm() {

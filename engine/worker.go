@@ -60,12 +60,17 @@ const (
 	finished     // for ever
 )
 
-// How many rounds of a step a goroutine runs before it hands over to another, which goes on for as long as it takes.
+// party is who runs a step.
+type party uint8
+
 const (
-	roundsByRunner = 1 << 30
-	roundsByRouter = 4 // others wait for their packets
-	roundsByUser   = 8 // it has its own work to do
+	byRunner party = iota // a goroutine that is there for it, or a timer's
+	byRouter              // for which other connections' packets wait
+	byUser                // a goroutine that has its own work to do
 )
+
+// roundsOf is how many rounds a party runs before it hands over to a runner.
+var roundsOf = [...]int{byRunner: 1 << 30, byRouter: 4, byUser: 8}
 
 // wake makes sure that a step begins after everything that happened before the call. It runs none itself.
 func (w *worker) wake() {
@@ -86,14 +91,14 @@ func (w *worker) wake() {
 	}
 }
 
-// runHere is wake, but runs up to the given number of rounds in the calling goroutine, unless another has the worker.
-func (w *worker) runHere(rounds int) {
+// runHere is wake, but runs the step in the calling goroutine, unless another has the worker.
+func (w *worker) runHere(p party) {
 	for {
 		switch s := w.state.Load(); s {
 		case idle, scheduled:
 			// The goroutine on its way to a scheduled worker will find that somebody was faster.
 			if w.state.CompareAndSwap(s, running) {
-				w.steps(rounds)
+				w.steps(p)
 				return
 			}
 		case running:
@@ -121,21 +126,21 @@ func (w *worker) flush() {
 	ticket := w.tickets.Add(1)
 	runtime.Gosched()
 	if w.served.Load() < ticket {
-		w.runHere(roundsByUser)
+		w.runHere(byUser)
 	}
 }
 
 // run is what a runner does.
 func (w *worker) run() {
 	if w.state.CompareAndSwap(scheduled, running) {
-		w.steps(roundsByRunner)
+		w.steps(byRunner)
 	}
 }
 
 // steps runs the step until nobody asks for more.
-func (w *worker) steps(rounds int) {
-	for {
-		if rounds = w.step(rounds); rounds <= 0 {
+func (w *worker) steps(p party) {
+	for rounds := roundsOf[p]; ; {
+		if rounds = w.step(p, rounds); rounds <= 0 {
 			w.state.Store(scheduled)
 			w.e.runners.start(w)
 			return
