@@ -12,7 +12,7 @@ func TestRing(t *testing.T) {
 	var ring ring
 	var model bytes.Buffer
 	source := pattern(1 << 20)
-	for range 20_000 {
+	for range 2_000 {
 		size := smallBuffer
 		if r.IntN(3) == 0 {
 			size = largeBuffer
