@@ -1,0 +1,86 @@
+package http3_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestAbortPoints abandons requests on either side at every stage, with bodies that are small, large and without end, and
+// sees that the other side hears of it and that the connection goes on.
+func TestAbortPoints(t *testing.T) {
+	bodies := map[string]func() io.Reader{
+		"no body":         func() io.Reader { return nil },
+		"small body":      func() io.Reader { return bytes.NewReader(pattern(100)) },
+		"large body":      func() io.Reader { return onlyReader{bytes.NewReader(pattern(3 << 20))} },
+		"body in no time": func() io.Reader { return &endlessBody{closed: make(chan struct{})} },
+	}
+	stages := map[string]func(w http.ResponseWriter, r *http.Request, reached func()){
+		"before reading": func(w http.ResponseWriter, r *http.Request, reached func()) { reached() },
+		"while reading": func(w http.ResponseWriter, r *http.Request, reached func()) {
+			io.CopyN(io.Discard, r.Body, 50)
+			reached()
+		},
+		"after the header section": func(w http.ResponseWriter, r *http.Request, reached func()) {
+			w.(http.Flusher).Flush()
+			reached()
+		},
+		"in the response": func(w http.ResponseWriter, r *http.Request, reached func()) {
+			w.Write(pattern(10_000))
+			w.(http.Flusher).Flush()
+			reached()
+			for r.Context().Err() == nil {
+				if _, err := w.Write(pattern(10_000)); err != nil {
+					return
+				}
+			}
+		},
+	}
+	for bodyName, body := range bodies {
+		for stageName, stage := range stages {
+			for _, side := range []string{"client", "server"} {
+				t.Run(side+"/"+bodyName+"/"+stageName, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					ended := make(chan error, 1)
+					s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == "/after" {
+							io.WriteString(w, "still here")
+							return
+						}
+						if side == "server" {
+							stage(w, r, func() { ended <- nil; panic(http.ErrAbortHandler) })
+							return
+						}
+						stage(w, r, cancel)
+						select {
+						case <-r.Context().Done():
+							ended <- r.Context().Err()
+						case <-time.After(10 * time.Second):
+							ended <- errors.New("the handler's context did not end")
+						}
+					}), nil)
+					s.get(t, "/after")
+					res, err := s.client.Do(s.newRequest(t, "POST", "/", body()).WithContext(ctx))
+					if err == nil {
+						_, err = io.Copy(io.Discard, res.Body)
+						res.Body.Close()
+					}
+					if err == nil || side == "client" && !errors.Is(err, context.Canceled) {
+						t.Errorf("the client saw %v", err)
+					}
+					if err := <-ended; err != nil && err != context.Canceled {
+						t.Error(err)
+					}
+					if got := s.get(t, "/after"); got != "still here" {
+						t.Errorf("afterwards: %q", got)
+					}
+				})
+			}
+		}
+	}
+}
