@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -78,9 +77,8 @@ func leakedGoroutines(limit time.Duration) string {
 	own := regexp.MustCompile(`(?m)^github\.com/dunlin-quic/dunlin/(quic|h3|h3driver|engine|udp|http3|internal)\b`)
 	deadline := time.Now().Add(limit)
 	for {
-		buf := make([]byte, 4<<20)
 		var left []string
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for _, stack := range goroutines() {
 			if own.MatchString(stack) {
 				left = append(left, stack)
 			}

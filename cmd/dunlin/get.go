@@ -121,8 +121,7 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) erro
 	std.err = &lockedWriter{w: std.err} // transfers write to it side by side
 	bar := newProgress(std, opts, terminal)
 	defer bar.stop()
-	// Each transfer may write to standard output when the one before it is done. One that must wait stops reading, and
-	// flow control stops its server.
+	// Each transfer may write to standard output when the one before it is done.
 	turn := make(chan struct{})
 	close(turn)
 	transfers := make([]*transfer, len(urls))

@@ -215,6 +215,29 @@ func TestGetFailures(t *testing.T) {
 	}
 }
 
+// Bodies that wait for their turn must not use up the flow-control credit of the one in turn, even if there is more of
+// them than any window.
+func TestGetManyLarge(t *testing.T) {
+	const size = 2 << 20
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	url, cacert := startHandler(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(bytes.Repeat([]byte(r.URL.Path[1:]), size))
+	}))
+	args := []string{"get", "--cacert", cacert}
+	var want strings.Builder
+	for _, name := range strings.Split("abcdefghijkl", "") {
+		args = append(args, url+name)
+		want.WriteString(strings.Repeat(name, size))
+	}
+	if got := mustDunlin(t, args...).out; got != want.String() {
+		t.Errorf("%d bytes, want %d in order", len(got), want.Len())
+	}
+	if left, err := filepath.Glob(filepath.Join(temp, "dunlin-get-*")); err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %v, %v", left, err)
+	}
+}
+
 // One failure among several URLs does not stop the others, nor change their order: the last answer is there before the
 // first.
 func TestGetPartialFailure(t *testing.T) {

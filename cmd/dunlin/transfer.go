@@ -86,25 +86,17 @@ func (t *transfer) fetch(ctx context.Context) error {
 
 // copyBody writes the response where the flags want it.
 func (t *transfer) copyBody(resp *http.Response) (err error) {
-	out := t.out
+	var out io.WriteCloser = &orderedWriter{out: t.out, turn: t.turn}
 	if t.outputFile != "" {
-		file, err := os.Create(t.outputFile)
-		if err != nil {
+		if out, err = os.Create(t.outputFile); err != nil {
 			return &localError{status: statusWrite, err: err}
 		}
-		defer func() {
-			if closeErr := file.Close(); err == nil && closeErr != nil {
-				err = &localError{status: statusWrite, err: closeErr}
-			}
-		}()
-		out = file
-	} else {
-		select {
-		case <-t.turn:
-		case <-resp.Request.Context().Done():
-			return resp.Request.Context().Err()
-		}
 	}
+	defer func() {
+		if closeErr := out.Close(); err == nil && closeErr != nil {
+			err = &localError{status: statusWrite, err: closeErr}
+		}
+	}()
 	sink := &localWriter{out}
 	if t.opts.include {
 		if _, err := io.WriteString(sink, formatHeader("", resp.Proto+" "+resp.Status, resp.Header)+"\n"); err != nil {
