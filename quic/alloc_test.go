@@ -94,7 +94,7 @@ func TestBulkAllocations(t *testing.T) {
 	if moved < rounds*20<<10 {
 		t.Fatalf("only %d bytes moved in %d rounds", moved, rounds)
 	}
-	if allocs > 0 {
+	if allocs > 0 && !raceEnabled {
 		t.Errorf("%v allocations per round of about %d packets", allocs, moved/rounds/1400)
 	}
 }

@@ -137,8 +137,8 @@ func (c *Config) Resolve() (*Config, error) {
 	r.MaxPacketSize = min(max(r.MaxPacketSize, minDatagramSize), maxDatagramSize)
 	r.MaxDatagramFrame = min(r.MaxDatagramFrame, 65535)
 	// RFC 9000, Section 4.6: more than 2^60 streams can't be numbered.
-	r.MaxBidiStreams = min(r.MaxBidiStreams, 1<<60)
-	r.MaxUniStreams = min(r.MaxUniStreams, 1<<60)
+	r.MaxBidiStreams = int(min(int64(r.MaxBidiStreams), 1<<60))
+	r.MaxUniStreams = int(min(int64(r.MaxUniStreams), 1<<60))
 	if r.CongestionControl > NewReno {
 		return nil, fmt.Errorf("quic: unknown congestion controller %d", r.CongestionControl)
 	}

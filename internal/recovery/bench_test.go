@@ -18,7 +18,7 @@ func (wideOpen) OnCongestion(now, sent monotime.Time) bool { return false }
 func (wideOpen) OnPersistentCongestion(now monotime.Time)  {}
 func (wideOpen) OnSpurious()                               {}
 func (wideOpen) SetMaxDatagramSize(int)                    {}
-func (wideOpen) Window() int                               { return 1 << 40 }
+func (wideOpen) Window() int                               { return 1 << 30 }
 func (wideOpen) InSlowStart() bool                         { return false }
 
 type deaf struct{}
