@@ -151,13 +151,24 @@ func (c *Conn) peerMigrated(p *path) {
 	c.switchPath(p)
 	old.expires = c.now.Add(c.pathTimeout())
 	if !p.validated {
-		c.startValidation(p)
+		c.continueValidation(p)
 	}
 	if old.validated {
 		// RFC 9000, Section 9.3.3: in case somebody else forwarded the packet, the peer is made to show up on the old
 		// path as well.
-		c.startValidation(old)
+		c.continueValidation(old)
 	}
+}
+
+// continueValidation begins to validate p, or gives more time to the validation under way: for a peer that goes to and fro, the
+// answers to challenges already sent count, and others are no more frequent (RFC 9000, Section 8.2.1).
+func (c *Conn) continueValidation(p *path) {
+	if !p.challenge.active {
+		c.startValidation(p)
+		return
+	}
+	p.challenge.deadline = c.now.Add(c.pathTimeout())
+	p.expires = max(p.expires, p.challenge.deadline)
 }
 
 // switchPath makes p the path in use.

@@ -281,6 +281,37 @@ func TestReorderedMigration(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.2.1: challenges don't follow every move of a peer that goes to and fro, and an answer counts however
+// often it has moved since.
+func TestMovingToAndFro(t *testing.T) {
+	s := newScript(t, Server)
+	var first [8]byte
+	n := 0
+	for i := range 100 {
+		from := serverPath(reboundAddr)
+		if i%2 == 1 {
+			from = serverPath(testClientAddr)
+		}
+		s.receiveFrom(from, s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
+		if s.c.Path() != from {
+			t.Fatal("did not follow")
+		}
+		for _, f := range find(s.sent(), wire.FramePathChallenge) {
+			if n++; f.path.Remote == reboundAddr && first == [8]byte{} {
+				first, _ = wire.ParsePathChallenge(f.b)
+			}
+		}
+		s.now = s.now.Add(time.Millisecond)
+	}
+	if n > 8 {
+		t.Errorf("%d challenges", n)
+	}
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, first)))
+	if p := s.c.findPath(serverPath(reboundAddr)); !p.validated {
+		t.Error("the answer to the first challenge does not count")
+	}
+}
+
 // RFC 9000, Section 9.1: probing packets are answered where they came from, and move nothing.
 func TestProbing(t *testing.T) {
 	s := newScript(t, Server)
