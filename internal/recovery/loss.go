@@ -66,6 +66,8 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 	}
 	if persistent {
 		r.cc.OnPersistentCongestion(now)
+		// RFC 9002, Section 5.2: the way may have become a longer one.
+		r.rtt.min = r.rtt.latest
 		r.losses.begin(false)
 	}
 	s.forgetOld(now.Add(-2 * r.rtt.pto()))

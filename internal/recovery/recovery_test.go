@@ -462,6 +462,23 @@ func TestPersistentCongestion(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 5.2: a way that has become longer shows after persistent congestion.
+func TestPersistentCongestionForgetsMinRTT(t *testing.T) {
+	s := confirmed(t)
+	s.send(AppData, data)
+	s.wait(10 * ms)
+	s.ack(AppData, 0, 0, 0)
+	s.wait(ms)
+	s.sendN(6, 100*ms)
+	s.wait(time.Second)
+	s.send(AppData, data)
+	s.wait(80 * ms)
+	s.ack(AppData, 0, 7, 7)
+	if s.Cwnd() != 2*1200 || s.MinRTT() != 80*ms {
+		t.Errorf("window %d, MinRTT %v", s.Cwnd(), s.MinRTT())
+	}
+}
+
 func TestPersistentCongestionNeedsSample(t *testing.T) {
 	s := confirmed(t)
 	s.sendN(4, 2*time.Second)
