@@ -25,10 +25,9 @@ type Conn struct {
 	greased bool // the stream of a reserved type was opened
 	sent    bool // a message was sent: the first one carries grease
 
-	enc    *qpack.Encoder
-	dec    *qpack.Decoder
-	fields []Field // of the last event
-	buf    []byte  // where sections are encoded
+	enc     *qpack.Encoder
+	dec     *qpack.Decoder
+	scratch *scratch // nil unless messages are on their way
 
 	// Critical streams (RFC 9114, Section 6.2; RFC 9204, Section 4.2).
 	control, encoder, decoder             outStream
@@ -219,6 +218,7 @@ func (c *Conn) pop() *Stream {
 // closes the connection. Call it when the events are drained and after calls on Conn and its streams, before the QUIC
 // connection is polled for datagrams.
 func (c *Conn) Flush(now time.Time) {
+	c.giveBack()
 	if c.closeErr != nil {
 		return
 	}

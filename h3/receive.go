@@ -184,11 +184,9 @@ func (s *Stream) receiveSection() Event {
 		s.readError(err)
 		return Event{}
 	}
-	fields, err := c.dec.Decode(c.fields[:0], uint64(s.qs.ID()), block, uint64(c.cfg.MaxFieldSectionSize))
-	c.fields = fields[:0]
-	if cap(fields) > keptFields {
-		c.fields = nil
-	}
+	t := c.borrow()
+	fields, err := c.dec.Decode(t.fields[:0], uint64(s.qs.ID()), block, uint64(c.cfg.MaxFieldSectionSize))
+	t.fields = fields[:0]
 	switch {
 	case err == nil:
 	case errors.Is(err, qpack.ErrBlocked):
@@ -234,9 +232,6 @@ func (s *Stream) receiveSection() Event {
 	}
 	return ev
 }
-
-// keptFields is the number of fields above which the scratch space for them is not kept.
-const keptFields = 256
 
 // request checks the header section of a request and notes what it says about the rest.
 func (s *Stream) request(fields []Field) (reason string) {

@@ -119,8 +119,9 @@ func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) {
 		}
 	}
 	if n > 0 {
-		s.c.buf = appendFrameHeader(s.c.buf[:0], frameData, n)
-		if err := s.write(s.c.buf, false); err != nil {
+		t := s.c.borrow()
+		t.buf = appendFrameHeader(t.buf[:0], frameData, n)
+		if err := s.write(t.buf, false); err != nil {
 			return 0, err
 		}
 		end := fin && n == len(p)
@@ -200,7 +201,8 @@ func (s *Stream) sendSection(fields []Field, fin bool) error {
 			return ErrFieldSectionTooLarge
 		}
 	}
-	b := c.buf[:0]
+	t := c.borrow()
+	b := t.buf[:0]
 	if !c.sent && !c.cfg.NoGrease {
 		b = c.grease.appendFrame(b)
 	}
@@ -214,15 +216,9 @@ func (s *Stream) sendSection(fields []Field, fin bool) error {
 	header := 1 + wire.VarintLen(uint64(length))
 	appendFrameHeader(b[:grease+maxHeader-header], frameHeaders, length)
 	copy(b[maxHeader-header:], b[:grease])
-	c.buf = b[:0]
-	if cap(b) > keptBuffer {
-		c.buf = nil
-	}
+	t.buf = b[:0]
 	return s.write(b[maxHeader-header:], fin)
 }
-
-// keptBuffer is the capacity in bytes above which the buffer for encoding sections is not kept.
-const keptBuffer = 16 << 10
 
 // write gives b to QUIC and keeps what it does not take; with fin the stream ends after b.
 func (s *Stream) write(b []byte, fin bool) error {

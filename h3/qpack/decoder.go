@@ -1,6 +1,9 @@
 package qpack
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // Decoder decodes the field sections that a peer sends on one connection, and answers on the decoder stream. It is not
 // safe for concurrent use.
@@ -9,16 +12,23 @@ import "math"
 // few times that, and by the limit on blocked streams, whose encoded sections the caller keeps. Pending grows by a few
 // bytes with every section that uses the table and every cancellation; the caller bounds it.
 type Decoder struct {
-	table       table
-	maxCapacity uint64
-	maxBlocked  int
-	known       uint64 // the insert count that the peer's encoder knows we have reached, once Pending is sent
-	blocked     []blockedSection
-	partial     []byte // an incomplete encoder instruction
-	out         []byte // pending bytes of the decoder stream
-	literals    byteWriter
-	spans       []span
+	table           table
+	maxCapacity     uint64
+	maxBlocked      int
+	known           uint64 // the insert count that the peer's encoder knows we have reached, once Pending is sent
+	blocked         []blockedSection
+	partial         []byte // an incomplete encoder instruction
+	out             []byte // pending bytes of the decoder stream
+	*decoderScratch        // while something is decoded
 }
+
+// decoderScratch is what decoding a section or an instruction needs. Decoders borrow it from a pool, so that an idle one has none.
+type decoderScratch struct {
+	literals byteWriter
+	spans    []span
+}
+
+var decoderScratches = sync.Pool{New: func() any { return new(decoderScratch) }}
 
 // blockedSection is a section that needs insertions which have not arrived.
 type blockedSection struct {
@@ -58,8 +68,8 @@ func (d *Decoder) Decode(dst []Field, streamID uint64, block []byte, maxSize uin
 	if maxSize == 0 {
 		maxSize = math.MaxUint64
 	}
-	d.literals.b, d.spans = d.literals.b[:0], d.spans[:0]
-	defer d.trimScratch()
+	d.borrow()
+	defer d.giveBack()
 	fields := dst
 	for p := block[n:]; len(p) > 0; {
 		f, n, err := d.parseLine(p, required, base, len(fields))
@@ -95,14 +105,20 @@ func (d *Decoder) Decode(dst []Field, streamID uint64, block []byte, maxSize uin
 	return fields, nil
 }
 
-// trimScratch lets go of what a large section needed.
-func (d *Decoder) trimScratch() {
-	if cap(d.literals.b) > keptScratch {
-		d.literals.b = nil
+func (d *Decoder) borrow() { d.decoderScratch = decoderScratches.Get().(*decoderScratch) }
+
+// giveBack gives the scratch back, but for what a large section needed.
+func (d *Decoder) giveBack() {
+	t := d.decoderScratch
+	d.decoderScratch = nil
+	if cap(t.literals.b) > keptScratch {
+		t.literals.b = nil
 	}
-	if cap(d.spans) > keptScratch/32 {
-		d.spans = nil
+	if cap(t.spans) > keptScratch/32 {
+		t.spans = nil
 	}
+	t.literals.b, t.spans = t.literals.b[:0], t.spans[:0]
+	decoderScratches.Put(t)
 }
 
 // parsePrefix reads the prefix of a section (RFC 9204, Section 4.5.1). A length n of 0 or less says that it is invalid.

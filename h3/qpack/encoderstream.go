@@ -7,6 +7,8 @@ func (d *Decoder) HandleEncoderStream(p []byte) error {
 		d.partial = append(d.partial, p...)
 		p = d.partial
 	}
+	d.borrow()
+	defer d.giveBack()
 	for len(p) > 0 {
 		n, err := d.instruction(p)
 		if err != nil {
@@ -17,7 +19,7 @@ func (d *Decoder) HandleEncoderStream(p []byte) error {
 		}
 		p = p[n:]
 	}
-	if len(p) == 0 && cap(d.partial) > keptScratch {
+	if len(p) == 0 {
 		d.partial = nil
 		return nil
 	}
