@@ -22,8 +22,9 @@ type localCID struct {
 // localCIDs are the connection IDs that this side issued (RFC 9000, Section 5.1.1). They are what the peer puts into the
 // packets that it sends.
 type localCIDs struct {
-	active        []localCID // in order of sequence number
-	next          uint64     // sequence number of the next one
+	active        []localCID // in order of sequence number; in store unless there are more than usual
+	store         [maxIssuedCIDs]localCID
+	next          uint64 // sequence number of the next one
 	retirePriorTo uint64
 	told          uint64 // sequence number of the first one that the peer can't have heard of
 	limit         int    // how many the peer takes and we want it to have
@@ -42,6 +43,9 @@ func (l *localCIDs) find(id []byte) int {
 
 // add issues id with the next sequence number.
 func (l *localCIDs) add(id ConnectionID, send bool) {
+	if l.active == nil {
+		l.active = l.store[:0]
+	}
 	l.active = append(l.active, localCID{l.next, id, send})
 	l.next++
 	if send {

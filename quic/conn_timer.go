@@ -99,6 +99,7 @@ const idleShrink = time.Second
 func (c *Conn) rest() {
 	c.rec.Shrink()
 	c.datagrams.shrink()
+	c.streams.sched.rest()
 	if c.confirmed {
 		c.keys.Rest()
 	}

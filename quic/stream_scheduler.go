@@ -81,6 +81,13 @@ func (q *streamScheduler) served(s *Stream) {
 	}
 }
 
+// rest lets go of the levels while nothing is to be sent.
+func (q *streamScheduler) rest() {
+	if q.owed|q.fresh == 0 {
+		*q = streamScheduler{}
+	}
+}
+
 // remove takes s out.
 func (q *streamScheduler) remove(s *Stream) { q.update(s, false, false) }
 
