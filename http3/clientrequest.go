@@ -162,7 +162,7 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 	req := x.req
 	agent, encoding, ranged := false, false, false
 	for key, values := range req.Header {
-		switch key {
+		switch key = http.CanonicalHeaderKey(key); key {
 		case "Host", "Content-Length", "Trailer":
 			continue // of these Request has fields of its own
 		case "User-Agent":
@@ -181,9 +181,7 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 		case "Range":
 			ranged = true
 		}
-		if !connectionSpecific(key) {
-			fields = appendField(fields, key, values)
-		}
+		fields = appendField(fields, key, values)
 	}
 	if length := x.bodyLength(); length > 0 || length == 0 && sendsZeroLength(req.Method) {
 		fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(length, 10)})

@@ -61,10 +61,10 @@ func lowerName(key string) (string, bool) {
 }
 
 // connectionSpecific reports whether a field belongs to one connection of HTTP/1.1 and must not be sent (RFC 9114,
-// Section 4.2). The name is canonical.
-func connectionSpecific(key string) bool {
-	switch key {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade":
+// Section 4.2). TE is one but for a value that clients may send.
+func connectionSpecific(name string) bool {
+	switch name {
+	case "connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "te":
 		return true
 	}
 	return false
@@ -82,10 +82,10 @@ func neverIndex(name, value string) bool {
 	return false
 }
 
-// appendField appends key's values, leaving out what is no valid field.
+// appendField appends key's values, leaving out what is no valid field of HTTP/3.
 func appendField(fields []h3.Field, key string, values []string) []h3.Field {
 	name, ok := lowerName(key)
-	if !ok {
+	if !ok || connectionSpecific(name) {
 		return fields
 	}
 	for _, v := range values {

@@ -490,7 +490,7 @@ func (*slowWriter) Write(p []byte) (int, error) {
 
 // TestLikeHTTP2 runs every behaviour over net/http's HTTP/2 and over this package, and compares.
 func TestLikeHTTP2(t *testing.T) {
-	cases := behaviours()
+	cases := append(behaviours(), oddities()...)
 	// One connection of either kind serves all cases, one at a time: what one leaves behind would show in the next.
 	var handlers sync.Map // by tag: a request that was given up may arrive after its case is over
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

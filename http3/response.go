@@ -127,7 +127,7 @@ func (w *response) sendInterim(status int) {
 	c := newChunk()
 	c.fields = append(c.fields, h3.Field{Name: ":status", Value: statusCode(status)})
 	for key, values := range w.header {
-		if !connectionSpecific(key) && key != "Content-Length" && key != "Trailer" && !strings.HasPrefix(key, http.TrailerPrefix) {
+		if key = http.CanonicalHeaderKey(key); key != "Content-Length" && key != "Trailer" && !strings.HasPrefix(key, http.TrailerPrefix) {
 			c.fields = appendField(c.fields, key, values)
 		}
 	}
@@ -140,6 +140,7 @@ func (w *response) snapshot(c *chunk, status int) {
 	w.length = -1
 	dated := false
 	for key, values := range w.header {
+		key = http.CanonicalHeaderKey(key)
 		if len(values) == 0 {
 			// As in net/http, a key without values says that no value is to be made up.
 			w.hasType = w.hasType || key == "Content-Type"
@@ -173,9 +174,7 @@ func (w *response) snapshot(c *chunk, status int) {
 				continue
 			}
 		}
-		if !connectionSpecific(key) {
-			c.fields = appendField(c.fields, key, values)
-		}
+		c.fields = appendField(c.fields, key, values)
 	}
 	if !dated {
 		c.fields = append(c.fields, h3.Field{Name: "date", Value: httpDate(time.Now())})

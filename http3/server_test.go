@@ -153,6 +153,38 @@ func TestLessThanTheDeclaredLength(t *testing.T) {
 	}
 }
 
+// TestFieldsOfConnectionsStayBehind: what belongs to a connection of HTTP/1.1 is left out, whatever its spelling (RFC 9114,
+// Section 4.2), and does not make the message malformed.
+func TestFieldsOfConnectionsStayBehind(t *testing.T) {
+	for _, key := range []string{"Connection", "keep-alive", "transfer-encoding", "Transfer-encoding", "upgrade", "te", "Te", "proxy-connection"} {
+		t.Run(key, func(t *testing.T) {
+			s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header()[key] = []string{"x"}
+				w.Header()["content-length"] = []string{"5"}
+				if r.Header[http.CanonicalHeaderKey(key)] != nil {
+					t.Errorf("the server saw %q", r.Header)
+				}
+				w.WriteHeader(http.StatusEarlyHints)
+				io.WriteString(w, "hello")
+			}), nil)
+			r := s.newRequest(t, "POST", "/", strings.NewReader("hello"))
+			r.Header[key] = []string{"x"}
+			r.Header["content-length"] = []string{"7"} // what counts is r.ContentLength
+			res, err := s.client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if body, err := io.ReadAll(res.Body); string(body) != "hello" || err != nil {
+				t.Errorf("body %q, %v", body, err)
+			}
+			if res.Header[http.CanonicalHeaderKey(key)] != nil || len(res.Header["Content-Length"]) != 1 {
+				t.Errorf("the client saw %q", res.Header)
+			}
+		})
+	}
+}
+
 func TestPanicIsLogged(t *testing.T) {
 	var buf lockedBuffer
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
