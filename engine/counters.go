@@ -14,16 +14,16 @@ type EndpointStats struct {
 	RoutedIDs   int   // connection IDs that lead to a connection
 	QueuedBytes int64 // memory that waiting packets take up
 
-	Accepted         uint64 // connections that clients began
-	Dialled          uint64 // connections begun here
-	Established      uint64 // of both
-	Refused          uint64 // attempts refused: too many connections, or shutting down
-	HandshakeDrops   uint64 // attempts dropped because too many handshakes were in progress
-	MailboxDrops     uint64 // reads dropped because a mailbox was full or the connection gone
-	ResetsSuppressed uint64 // stateless resets not sent, because there were so many
-	SendErrors       uint64 // sends that failed as a whole
-	ICMPErrors       uint64 // that the sockets delivered
-	Takeovers        uint64 // steps so long that another goroutine had to go on reading the socket
+	Accepted          uint64 // connections that clients began
+	Dialled           uint64 // connections begun here
+	Established       uint64 // of both
+	Refused           uint64 // attempts refused: too many connections, or shutting down
+	HandshakeDrops    uint64 // attempts dropped because too many handshakes were in progress
+	MailboxDrops      uint64 // reads dropped because a mailbox was full or the connection gone
+	RepliesSuppressed uint64 // stateless resets and Version Negotiation packets not sent, because there were so many
+	SendErrors        uint64 // sends that failed as a whole
+	ICMPErrors        uint64 // that the sockets delivered
+	Takeovers         uint64 // steps so long that another goroutine had to go on reading the socket
 	// Demux counts what was decided about datagrams of no connection, by the name of the reason.
 	Demux map[string]uint64
 	// Sockets are the counters of the sockets, in order.
@@ -32,16 +32,16 @@ type EndpointStats struct {
 
 // counters is EndpointStats while it counts.
 type counters struct {
-	accepted         atomic.Uint64
-	dialled          atomic.Uint64
-	established      atomic.Uint64
-	refused          atomic.Uint64
-	handshakeDrops   atomic.Uint64
-	mailboxDrops     atomic.Uint64
-	resetsSuppressed atomic.Uint64
-	sendErrors       atomic.Uint64
-	icmpErrors       atomic.Uint64
-	takeovers        atomic.Uint64
+	accepted          atomic.Uint64
+	dialled           atomic.Uint64
+	established       atomic.Uint64
+	refused           atomic.Uint64
+	handshakeDrops    atomic.Uint64
+	mailboxDrops      atomic.Uint64
+	repliesSuppressed atomic.Uint64
+	sendErrors        atomic.Uint64
+	icmpErrors        atomic.Uint64
+	takeovers         atomic.Uint64
 }
 
 // Stats returns the counters.
@@ -51,21 +51,21 @@ func (e *Endpoint) Stats() EndpointStats {
 	e.mu.Unlock()
 	c := &e.counters
 	s := EndpointStats{
-		Connections:      connections,
-		Handshakes:       int(e.handshakes.Load()),
-		RoutedIDs:        e.routes.len(),
-		QueuedBytes:      e.mailboxes.used.Load(),
-		Accepted:         c.accepted.Load(),
-		Dialled:          c.dialled.Load(),
-		Established:      c.established.Load(),
-		Refused:          c.refused.Load(),
-		HandshakeDrops:   c.handshakeDrops.Load(),
-		MailboxDrops:     c.mailboxDrops.Load(),
-		ResetsSuppressed: c.resetsSuppressed.Load(),
-		SendErrors:       c.sendErrors.Load(),
-		ICMPErrors:       c.icmpErrors.Load(),
-		Takeovers:        c.takeovers.Load(),
-		Demux:            make(map[string]uint64),
+		Connections:       connections,
+		Handshakes:        int(e.handshakes.Load()),
+		RoutedIDs:         e.routes.len(),
+		QueuedBytes:       e.mailboxes.used.Load(),
+		Accepted:          c.accepted.Load(),
+		Dialled:           c.dialled.Load(),
+		Established:       c.established.Load(),
+		Refused:           c.refused.Load(),
+		HandshakeDrops:    c.handshakeDrops.Load(),
+		MailboxDrops:      c.mailboxDrops.Load(),
+		RepliesSuppressed: c.repliesSuppressed.Load(),
+		SendErrors:        c.sendErrors.Load(),
+		ICMPErrors:        c.icmpErrors.Load(),
+		Takeovers:         c.takeovers.Load(),
+		Demux:             make(map[string]uint64),
 	}
 	for _, r := range e.routers {
 		s.Sockets = append(s.Sockets, r.sock.Stats())

@@ -26,12 +26,13 @@ type router struct {
 	demux atomic.Pointer[frontDoor]
 
 	// Owned by run.
-	msgs    []udp.Message
-	packets []*packet // whose buffers msgs lends to the socket
-	touched []*worker // got mail by the read in progress, and are still to be woken
-	reply   [quic.MinReplyBuffer]byte
-	resets  limiter
-	turn    turn
+	msgs         []udp.Message
+	packets      []*packet // whose buffers msgs lends to the socket
+	touched      []*worker // got mail by the read in progress, and are still to be woken
+	reply        [quic.MinReplyBuffer]byte
+	resets       limiter
+	negotiations limiter
+	turn         turn
 }
 
 // frontDoor decides about datagrams of no connection, and for whom.
@@ -156,11 +157,11 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 	decision := door.demux.Handle(m.Received, path, d, r.reply[:], door.l != nil && door.l.underLoad())
 	switch decision.Kind {
 	case quic.Reply:
-		if decision.Reason == quic.ReplyStatelessReset && !r.resets.allow(m.Received) {
-			r.e.counters.resetsSuppressed.Add(1)
-			break
+		if r.mayReply(decision.Reason, m.Received) {
+			r.answer(path, r.reply[:decision.Len])
+		} else {
+			r.e.counters.repliesSuppressed.Add(1)
 		}
-		r.answer(path, r.reply[:decision.Len])
 	case quic.NewAttempt:
 		return r.accept(door, path, decision.Accept)
 	}
@@ -236,17 +237,29 @@ type limiter struct {
 	last   time.Time
 }
 
-// RFC 9000, Section 10.3.3: an endpoint bounds the stateless resets that it sends. Whoever lost a connection needs but one.
+// RFC 9000, Sections 6.1 and 10.3.3: an endpoint bounds what it sends to whom it does not know. Whoever lost a connection, or
+// speaks another version, needs but one answer.
 const (
-	resetsPerSecond = 1000
-	resetBurst      = 200
+	repliesPerSecond = 1000
+	replyBurst       = 200
 )
+
+// mayReply bounds stateless resets and Version Negotiation packets. Retry packets are what is left under load.
+func (r *router) mayReply(reason quic.DemuxReason, now time.Time) bool {
+	switch reason {
+	case quic.ReplyStatelessReset:
+		return r.resets.allow(now)
+	case quic.ReplyVersionNegotiation:
+		return r.negotiations.allow(now)
+	}
+	return true
+}
 
 func (l *limiter) allow(now time.Time) bool {
 	if l.last.IsZero() {
-		l.tokens = resetBurst
+		l.tokens = replyBurst
 	} else {
-		l.tokens = min(resetBurst, l.tokens+max(now.Sub(l.last).Seconds(), 0)*resetsPerSecond)
+		l.tokens = min(replyBurst, l.tokens+max(now.Sub(l.last).Seconds(), 0)*repliesPerSecond)
 	}
 	l.last = now
 	if l.tokens < 1 {

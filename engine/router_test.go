@@ -351,8 +351,8 @@ func TestStatelessReset(t *testing.T) {
 func TestResetLimit(t *testing.T) {
 	var l limiter
 	now := time.Unix(1000, 0)
-	for i := range 2 * resetBurst {
-		if got, want := l.allow(now), i < resetBurst; got != want {
+	for i := range 2 * replyBurst {
+		if got, want := l.allow(now), i < replyBurst; got != want {
 			t.Fatalf("reset %d: %v", i, got)
 		}
 	}
@@ -361,9 +361,55 @@ func TestResetLimit(t *testing.T) {
 	for l.allow(now) {
 		n++
 	}
-	if n != resetsPerSecond/10 {
+	if n != repliesPerSecond/10 {
 		t.Errorf("%d resets after 100 ms", n)
 	}
+}
+
+// Whatever comes in a read, in whatever segments, a router finds its way through.
+func FuzzRouter(f *testing.F) {
+	n := newFakeNet(0)
+	e, err := NewEndpoint(nil, n.listen(serverAddr))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { e.Close() })
+	if _, err := e.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+		f.Fatal(err)
+	}
+	remote := netip.MustParseAddrPort(clientAddr)
+	// A router of the same endpoint that no goroutine runs.
+	r := newRouter(e, n.listen("10.0.0.2:444"))
+	r.demux.Store(e.routers[0].demux.Load())
+
+	client, err := quic.NewClient(time.Now(), clientQUIC(), quic.Path{Local: remote, Remote: e.LocalAddr()})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { client.Close(time.Now(), nil) })
+	buf := make([]byte, 64<<10)
+	t, _ := client.PollTransmit(time.Now(), buf, 10)
+	f.Add(buf[:t.Len], t.SegmentSize)
+	f.Add(append(bytes.Clone(buf[:1200]), buf[:1200]...), 1200)
+	f.Add(buf[:1200], 400)
+	f.Add(bytes.Repeat([]byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8}, 100), 90)
+	f.Add([]byte{}, 0)
+	f.Fuzz(func(t *testing.T, data []byte, size int) {
+		m := &r.msgs[0]
+		m.N = copy(m.Buf, data)
+		m.SegmentSize = 0
+		if size > 0 && size < m.N {
+			m.SegmentSize = size
+		}
+		m.Local, m.Remote, m.Received = r.local, remote, time.Now()
+		r.sort(0)
+		if !r.wakeTouched() {
+			t.Skip("this router was replaced")
+		}
+		if len(r.msgs[0].Buf) != 64<<10 {
+			t.Errorf("the socket is lent a buffer of %d bytes", len(r.msgs[0].Buf))
+		}
+	})
 }
 
 // What is in the mailboxes has bounds, for each and for all together.
