@@ -184,11 +184,13 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 			// RFC 9001, Section 4.1.3.
 			return transportError(ProtocolViolation, "new handshake data at an earlier encryption level")
 		}
-		if c.tls == nil {
-			if err := c.post.skip(c.side, data); err != nil {
+		if space == recovery.AppData {
+			// Before TLS has it, which would not find the error codes that QUIC asks for.
+			if err := c.post.check(c.side, data); err != nil {
 				return err
 			}
-		} else {
+		}
+		if c.tls != nil {
 			if err := c.tls.HandleData(level, data); err != nil {
 				return tlsError(err)
 			}
@@ -308,7 +310,7 @@ func (c *Conn) confirmHandshake() {
 		c.endpointEvent(EndpointEvent{Kind: EndpointCIDRetired, CID: c.hs.initialDCID})
 	}
 	if c.side == Server || c.cfg.TLS.ClientSessionCache == nil {
-		// What may still come, session tickets for the client, is of no use: see postHandshake.
+		// What may still come, session tickets for the client, is of no use.
 		c.tls = nil
 	}
 	c.hs = nil
@@ -336,16 +338,16 @@ func (c *Conn) queueNewToken() {
 // maxTokenLen is the length of the longest token of a server that is kept: it has to fit an Initial packet.
 const maxTokenLen = 512
 
-// postHandshake checks the TLS messages of a peer when there is no TLS to do it.
+// postHandshake checks the TLS messages that a peer sends after the handshake.
 type postHandshake struct {
 	header [4]byte
 	have   int // bytes of header
 	body   int // bytes of the message that are still to come
 }
 
-// skip passes over data, which must consist of messages that may be ignored.
-func (p *postHandshake) skip(side Side, data []byte) *TransportError {
-	const newSessionTicket = 4
+// check passes over data, which must consist of messages that may be ignored.
+func (p *postHandshake) check(side Side, data []byte) *TransportError {
+	const newSessionTicket, certificateRequest = 4, 13
 	for len(data) > 0 {
 		if p.body > 0 {
 			n := min(p.body, len(data))
@@ -358,6 +360,9 @@ func (p *postHandshake) skip(side Side, data []byte) *TransportError {
 		data = data[n:]
 		// RFC 9001, Sections 4.4 and 6: clients send nothing after the handshake, servers nothing but session tickets;
 		// TLS's key updates are not for QUIC.
+		if side == Client && p.header[0] == certificateRequest {
+			return transportError(ProtocolViolation, "the server asks for a certificate after the handshake")
+		}
 		if side == Server || p.header[0] != newSessionTicket {
 			return transportError(tlsAlert(alertUnexpectedMessage), "unexpected TLS message after the handshake")
 		}

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"testing"
@@ -443,27 +444,39 @@ func TestReservedBits(t *testing.T) {
 func TestPostHandshakeMessages(t *testing.T) {
 	ticket := []byte{4, 0, 0, 3, 1, 2, 3}
 	keyUpdate := []byte{24, 0, 0, 1, 0}
-	for side := range Side(2) {
-		for _, tt := range []struct {
-			name string
-			msg  []byte
-			ok   bool
-		}{{"ticket", ticket, side == Client}, {"key update", keyUpdate, false}} {
-			t.Run(fmt.Sprintf("%v/%s", side, tt.name), func(t *testing.T) {
-				s := newScript(t, side)
-				off := s.c.crypto.in.base
-				for i := range tt.msg {
-					if s.c.Err() != nil {
-						break
-					}
-					s.send(append(wire.AppendCryptoHeader(nil, off+uint64(i), 1), tt.msg[i]))
+	// RFC 9001, Section 4.4.
+	certificateRequest := []byte{13, 0, 0, 3, 0, 0, 0}
+	const unexpected = CryptoError + alertUnexpectedMessage
+	for _, tt := range []struct {
+		name  string
+		side  Side
+		cache tls.ClientSessionCache
+		msg   []byte
+		code  TransportErrorCode
+	}{
+		{"ticket", Client, nil, ticket, NoError},
+		{"ticket", Server, nil, ticket, unexpected},
+		{"key update", Client, nil, keyUpdate, unexpected},
+		{"key update for TLS", Client, tls.NewLRUClientSessionCache(1), keyUpdate, unexpected},
+		{"key update", Server, nil, keyUpdate, unexpected},
+		{"certificate request", Client, nil, certificateRequest, ProtocolViolation},
+		{"certificate request for TLS", Client, tls.NewLRUClientSessionCache(1), certificateRequest, ProtocolViolation},
+		{"certificate request", Server, nil, certificateRequest, unexpected},
+	} {
+		t.Run(fmt.Sprintf("%v/%s", tt.side, tt.name), func(t *testing.T) {
+			s := newScript(t, tt.side, func(p *testPair) { p.cfg[Client].TLS.ClientSessionCache = tt.cache })
+			off := s.c.crypto.in.base
+			for i := range tt.msg {
+				if s.c.Err() != nil {
+					break
 				}
-				if tt.ok {
-					s.wantOpen()
-				} else {
-					s.wantClosed(CryptoError + alertUnexpectedMessage)
-				}
-			})
-		}
+				s.send(append(wire.AppendCryptoHeader(nil, off+uint64(i), 1), tt.msg[i]))
+			}
+			if tt.code == NoError {
+				s.wantOpen()
+			} else {
+				s.wantClosed(tt.code)
+			}
+		})
 	}
 }
