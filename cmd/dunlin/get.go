@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +10,6 @@ import (
 	"path"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,20 +18,17 @@ import (
 
 // getOptions are the flags of get.
 type getOptions struct {
-	outputs     []string
-	remoteName  bool
-	include     bool
-	verbose     bool
-	headers     []string
-	method      string
-	data        []string
-	upload      string
-	insecure    bool
-	cacert      string
-	resolve     []string
-	connectTime time.Duration
-	stats       bool
-	silent      bool
+	reachOptions
+	outputs    []string
+	remoteName bool
+	include    bool
+	verbose    bool
+	headers    []string
+	method     string
+	data       []string
+	upload     string
+	stats      bool
+	silent     bool
 }
 
 func newGetCommand(std streams) *cobra.Command {
@@ -68,16 +62,11 @@ SSLKEYLOGFILE names a file for TLS secrets.
 	flags.StringVarP(&opts.method, "request", "X", "", "request `METHOD` (default GET, POST with -d, PUT with -T)")
 	flags.StringArrayVarP(&opts.data, "data", "d", nil, "send `DATA`, or the bytes of a file as @FILE or of standard input as @-; several are joined by &")
 	flags.StringVarP(&opts.upload, "upload-file", "T", "", "send `FILE` (- is standard input) as the body; a URL that ends in / gets its name")
-	flags.BoolVarP(&opts.insecure, "insecure", "k", false, "go on when the server's certificate does not verify")
-	flags.StringVar(&opts.cacert, "cacert", "", "trust the authorities in the PEM `FILE` and no others")
-	flags.StringArrayVar(&opts.resolve, "resolve", nil, "use an address for a server's name: `HOST:PORT:ADDRESS`")
-	flags.DurationVar(&opts.connectTime, "connect-timeout", 10*time.Second, "how long connecting may take, name resolution included")
+	opts.reachOptions.add(cmd)
 	flags.BoolVar(&opts.stats, "stats", false, "print handshake time, time to first byte, rate, RTT and losses on standard error")
 	flags.BoolVarP(&opts.silent, "silent", "s", false, "show no progress bar")
 	cmd.MarkFlagsMutuallyExclusive("output", "remote-name")
 	cmd.MarkFlagsMutuallyExclusive("data", "upload-file")
-	cmd.MarkFlagsMutuallyExclusive("cacert", "insecure")
-	_ = cmd.MarkFlagFilename("cacert", "pem", "crt")
 	_ = cmd.MarkFlagFilename("upload-file")
 	_ = cmd.MarkFlagFilename("output")
 	return cmd
@@ -159,26 +148,17 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) erro
 	return nil
 }
 
-// parseURLs reads the URLs, whose scheme may be left out.
+// parseURLs reads the URLs, and gives those that end in / the name of what is sent.
 func (o *getOptions) parseURLs(args []string) ([]*url.URL, error) {
 	if len(o.outputs) > len(args) {
 		return nil, errors.New("more -o than URLs")
 	}
 	var urls []*url.URL
 	for _, arg := range args {
-		if !strings.Contains(arg, "://") {
-			arg = "https://" + arg
-		}
-		u, err := url.Parse(arg)
-		switch {
-		case err != nil:
+		u, err := parseURL(arg)
+		if err != nil {
 			return nil, err
-		case u.Scheme != "https":
-			return nil, fmt.Errorf("%s: HTTP/3 needs an https URL", u.Redacted())
-		case u.Hostname() == "":
-			return nil, fmt.Errorf("%s: no host in the URL", u.Redacted())
 		}
-		u.Fragment = ""
 		if o.upload != "" && o.upload != "-" && (u.Path == "" || strings.HasSuffix(u.Path, "/")) {
 			u = u.JoinPath(path.Base(o.upload))
 		}
@@ -208,22 +188,6 @@ func remoteName(u *url.URL) string {
 		return ""
 	}
 	return name
-}
-
-func (o *getOptions) tlsConfig() (config *tls.Config, closeKeyLog func(), err error) {
-	config = &tls.Config{InsecureSkipVerify: o.insecure}
-	if o.cacert != "" {
-		content, err := os.ReadFile(o.cacert)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--cacert: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(content) {
-			return nil, nil, fmt.Errorf("--cacert: no certificate in %s", o.cacert)
-		}
-	}
-	closeKeyLog, err = logKeys(config)
-	return config, closeKeyLog, err
 }
 
 // body returns what is sent with every request, or nil.

@@ -2,6 +2,7 @@
 //
 //	dunlin serve [FOLDER]   serve a folder or an upstream over HTTP/3, HTTP/2 and HTTP/1.1
 //	dunlin get URL...       fetch over HTTP/3
+//	dunlin bench URL        put load on a server and measure it
 //	dunlin demo             see both at work, in a terminal and in a browser
 //
 // dunlin help COMMAND lists each command's flags.
@@ -77,7 +78,7 @@ func newRootCommand(std streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{command: cmd.CommandPath(), err: err}
 	})
-	root.AddCommand(newServeCommand(std), newGetCommand(std), newDemoCommand(std))
+	root.AddCommand(newServeCommand(std), newGetCommand(std), newBenchCommand(std), newDemoCommand(std))
 	return root
 }
 

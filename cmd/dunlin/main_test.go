@@ -6,7 +6,7 @@ import (
 )
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"help", "serve"}, {"serve", "--help"}, {"get", "-h"}, {"demo", "-h"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"help", "serve"}, {"serve", "--help"}, {"get", "-h"}, {"demo", "-h"}, {"bench", "-h"}} {
 		r := dunlin(t, "", args...)
 		if r.status != 0 || !strings.Contains(r.out, "Usage:") || r.err != "" {
 			t.Errorf("%v: status %d, %q, %q", args, r.status, r.out, r.err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -151,20 +152,32 @@ func (t *transfer) newRequest(ctx context.Context) (*http.Request, error) {
 			}
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, t.url.String(), nil)
+	req, err := newRequest(ctx, method, t.url, t.header, t.body)
+	if err != nil || t.body == nil {
+		return req, err
+	}
+	req.ContentLength = t.body.size
+	req.GetBody = t.openBody
+	req.Body, err = t.openBody()
+	return req, err
+}
+
+// newRequest makes a request, as yet without its body, from a URL and the flags -H. body may be nil.
+func newRequest(ctx context.Context, method string, u *url.URL, header http.Header, body *requestBody) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", "dunlin/"+version())
 	req.Header.Set("Accept", "*/*")
-	if t.body != nil && t.body.form {
+	if body != nil && body.form {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if user := t.url.User; user != nil {
+	if user := u.User; user != nil {
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
-	for name, values := range t.header {
+	for name, values := range header {
 		switch {
 		case name == "Host" && len(values) > 0:
 			req.Host = values[0]
@@ -176,13 +189,7 @@ func (t *transfer) newRequest(ctx context.Context) (*http.Request, error) {
 			req.Header[name] = values
 		}
 	}
-	if t.body == nil {
-		return req, nil
-	}
-	req.ContentLength = t.body.size
-	req.GetBody = t.openBody
-	req.Body, err = t.openBody()
-	return req, err
+	return req, nil
 }
 
 // openBody opens the body so that the progress bar sees what is read.
