@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -36,6 +37,19 @@ func randomBytes(n int) []byte {
 	b := make([]byte, n)
 	rand.Read(b)
 	return b
+}
+
+// needIPv6 skips a test that uses an address which this host lacks.
+func needIPv6(t *testing.T, address string) {
+	t.Helper()
+	if !strings.Contains(address, "::1") {
+		return
+	}
+	s, err := udp.Listen("[::1]:0", nil)
+	if err != nil {
+		t.Skip("no IPv6 here: ", err)
+	}
+	s.Close()
 }
 
 // Every kind of socket, in both families, carries the same.
@@ -73,6 +87,7 @@ func TestSockets(t *testing.T) {
 				{":0", ":0", "127.0.0.1"}, {":0", ":0", "::1"}, {":0", "0.0.0.0:0", "127.0.0.1"},
 			} {
 				t.Run(fmt.Sprintf("%s/%s/%v", server.name, client.name, a), func(t *testing.T) {
+					needIPv6(t, a.dial)
 					se, err := NewEndpoint(nil, server.open(t, a.server))
 					if err != nil {
 						t.Fatal(err)
@@ -153,6 +168,7 @@ func TestThousandConnections(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {
+			needIPv6(t, address)
 			l := testListen(t, ListenConfig{}, address)
 			e := testEndpoint(t, EndpointConfig{}, address)
 			if !e.routers[0].sock.Capabilities().Errors {
