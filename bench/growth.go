@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -49,8 +48,8 @@ func growConnections(c *clientEnv) (float64, error) {
 	if err := measure(phaseGrown); err != nil {
 		return 0, err
 	}
-	if took := time.Since(began); took > idleLimit {
-		return 0, fmt.Errorf("%v is too long for idle connections to stay: take fewer with -grow", took.Round(time.Second))
+	if err := outlived(c.peer, began); err != nil {
+		return 0, err
 	}
 	return 0, nil
 }

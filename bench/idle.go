@@ -25,8 +25,19 @@ type idlePeer interface {
 	manyTransport(c *clientEnv) closableTransport
 }
 
-// idleLimit bounds the time from the first connection to the end of the rest: some peers' connections time out after 30 s.
+// idleLimit bounds the time from the first connection to the end of the rest: QUIC connections time out after 30 s.
 const idleLimit = 28 * time.Second
+
+// outlived returns an error if the first of a peer's connections, begun then, may have timed out.
+func outlived(peer string, began time.Time) error {
+	if _, tcp := httpPeers[peer].(netHTTP); tcp {
+		return nil
+	}
+	if took := time.Since(began); took > idleLimit {
+		return fmt.Errorf("%v is too long for idle connections to stay: take fewer", took.Round(time.Second))
+	}
+	return nil
+}
 
 // footprint is what a process holds.
 type footprint struct {
@@ -83,8 +94,8 @@ func idle(c *clientEnv) (float64, error) {
 	c.start()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		f := rest(c.rest)
-		if took := time.Since(began); took > idleLimit {
-			return 0, fmt.Errorf("%v is too long for connections to stay: take fewer", took)
+		if err := outlived(c.peer, began); err != nil {
+			return 0, err
 		}
 		c.tell(f)
 		heapProfile("client")
