@@ -2,6 +2,7 @@ package quic
 
 import (
 	"crypto/subtle"
+	"net/netip"
 
 	"github.com/dunlin-quic/dunlin/internal/rangeset"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
@@ -86,6 +87,8 @@ type peerCID struct {
 	token    StatelessResetToken
 	hasToken bool
 	used     bool // on some path; its token counts only then (RFC 9000, Section 10.3.1)
+	// remote is the address of that path, for the owner's table of tokens.
+	remote netip.AddrPort
 }
 
 // retiringCID is a RETIRE_CONNECTION_ID frame that is not acknowledged.
@@ -289,7 +292,7 @@ func errTooManyRetiring() *TransportError {
 // retirePeerCID tells the peer that a, which is no longer active, is not used any more.
 func (c *Conn) retirePeerCID(a peerCID) bool {
 	if a.used && a.hasToken {
-		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenRemoved, Token: a.token, Remote: c.path.addr.Remote})
+		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenRemoved, Token: a.token, Remote: a.remote})
 	}
 	return c.peer.retire(a.seq)
 }
@@ -313,10 +316,13 @@ func (c *Conn) ensureDCID(path *path) bool {
 // usePeerCID makes n the destination connection ID of path.
 func (c *Conn) usePeerCID(path *path, n *peerCID) {
 	path.dcid, path.dcidSeq = n.id, n.seq
-	if !n.used && n.hasToken {
-		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: n.token, Remote: path.addr.Remote})
+	if n.used {
+		return
 	}
-	n.used = true
+	n.used, n.remote = true, path.addr.Remote
+	if n.hasToken {
+		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: n.token, Remote: n.remote})
+	}
 }
 
 // releaseDCID retires the connection ID of a path that is given up, unless another path uses it too.

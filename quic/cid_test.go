@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -230,6 +231,31 @@ func TestRetiredConnectionIDOnOtherPath(t *testing.T) {
 	s.send(newCIDFrame(4, 3))
 	if n := responses(4); n != 1 {
 		t.Errorf("%d answers, want one", n)
+	}
+}
+
+// RFC 9000, Section 10.3.1: a reset token belongs to the address to which its connection ID was used.
+func TestResetTokensOfPaths(t *testing.T) {
+	s := newScript(t, Server)
+	ours := s.c.local.active
+	s.peer.path.dcid, s.peer.path.dcidSeq = ours[1].id, ours[1].seq
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{1}), wire.AppendPadding(nil, 1200)))
+	s.peer.path.dcid, s.peer.path.dcidSeq = ours[0].id, ours[0].seq
+	s.send(newCIDFrame(3, 3))
+	known := map[StatelessResetToken]netip.AddrPort{}
+	for e := s.c.NextEndpointEvent(); e.Kind != EndpointNone; e = s.c.NextEndpointEvent() {
+		switch e.Kind {
+		case EndpointResetTokenAdded:
+			known[e.Token] = e.Remote
+		case EndpointResetTokenRemoved:
+			if e.Remote != known[e.Token] {
+				t.Errorf("token of %v removed for %v", known[e.Token], e.Remote)
+			}
+			delete(known, e.Token)
+		}
+	}
+	if len(known) != 1 {
+		t.Errorf("tokens %v, want that of the only ID in use", known)
 	}
 }
 

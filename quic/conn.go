@@ -189,7 +189,7 @@ func (c *Conn) useOwnCID(id ConnectionID) {
 // usePeerSCID makes the source connection ID of the peer's first packet the one to send to. Its sequence number is 0.
 func (c *Conn) usePeerSCID(id ConnectionID) {
 	c.hs.peerSCID = id
-	c.peer.active = append(c.peer.active, peerCID{id: id, used: true})
+	c.peer.active = append(c.peer.active, peerCID{id: id, used: true, remote: c.path.addr.Remote})
 	c.peer.seen.Add(0, 1)
 	c.path.dcid, c.path.dcidSeq = id, 0
 }

@@ -238,7 +238,7 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 	if tp.HasResetToken {
 		first := &c.peer.active[0]
 		first.token, first.hasToken = tp.ResetToken, true
-		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: first.token, Remote: c.path.addr.Remote})
+		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: first.token, Remote: first.remote})
 	}
 	if p := tp.Preferred; p != nil {
 		c.peer.seen.Add(1, 2)

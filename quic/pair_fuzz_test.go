@@ -58,6 +58,7 @@ type fuzzPair struct {
 type fuzzSide struct {
 	streams []*Stream
 	ids     map[ConnectionID]bool
+	tokens  map[StatelessResetToken]netip.AddrPort
 	closed  bool
 	drained bool
 }
@@ -84,6 +85,7 @@ func newFuzzPair(t *testing.T, script []byte) *fuzzPair {
 	})
 	for i := range p.sides {
 		p.sides[i].ids = map[ConnectionID]bool{}
+		p.sides[i].tokens = map[StatelessResetToken]netip.AddrPort{}
 	}
 	return p
 }
@@ -126,9 +128,19 @@ func (p *fuzzPair) pollSide(side Side, size, segs int) {
 				p.t.Fatalf("%v: connection ID retired that was not issued", side)
 			}
 			delete(s.ids, e.CID)
+		case EndpointResetTokenAdded:
+			s.tokens[e.Token] = e.Remote
+		case EndpointResetTokenRemoved:
+			if remote, ok := s.tokens[e.Token]; !ok || remote != e.Remote {
+				p.t.Fatalf("%v: reset token removed that was not added", side)
+			}
+			delete(s.tokens, e.Token)
 		case EndpointDrained:
 			s.drained = true
 		}
+	}
+	if len(s.tokens) > activeConnectionIDLimit {
+		p.t.Fatalf("%v: %d reset tokens", side, len(s.tokens))
 	}
 	if len(s.ids) > 2*maxIssuedCIDs+2 {
 		p.t.Fatalf("%v: %d connection IDs", side, len(s.ids))
