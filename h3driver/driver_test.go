@@ -611,6 +611,103 @@ func TestClose(t *testing.T) {
 	<-c.Context().Done()
 }
 
+// TestEveryWaitEndsWithTheConnection: whatever waits when the connection ends returns, and says that it has ended.
+func TestEveryWaitEndsWithTheConnection(t *testing.T) {
+	ends := map[string]func(*pair){
+		"closed here":  func(p *pair) { p.client.Close(h3.NoError, "") },
+		"closed there": func(p *pair) { p.server.Close(h3.NoError, "") },
+		"broken": func(p *pair) {
+			p.client.Do(context.Background(), func(s *engine.Session, _ *h3.Conn) {
+				s.Conn().Close(s.Now(), &quic.TransportError{Code: quic.InternalError})
+			})
+		},
+	}
+	// Each function fills what it needs, says that it is about to wait, and waits.
+	waits := map[string]func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error{
+		"Read": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			c, _ := p.open(t, Part{Header: postFields})
+			about(c, &c.in.slot)
+			_, err := c.Read(make([]byte, 1))
+			return err
+		},
+		"Write": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			c, _ := p.open(t, Part{Header: postFields})
+			about(c, &c.out.slot)
+			_, err := io.Copy(c, endless{})
+			return err
+		},
+		"Send": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) (err error) {
+			c, _ := p.open(t, Part{Header: postFields})
+			about(c, &c.out.slot)
+			for err == nil {
+				err = c.Send(Part{Body: make([]byte, 64<<10)})
+			}
+			return err
+		},
+		"Flush": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			c, _ := p.open(t, Part{Header: postFields})
+			if err := c.Send(Part{Body: make([]byte, 64<<20)}); err != nil {
+				return err
+			}
+			about(c, &c.out.slot)
+			return c.Flush()
+		},
+		"CloseWrite": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			c, _ := p.open(t, Part{Header: postFields})
+			if err := c.Send(Part{Body: make([]byte, 64<<20)}); err != nil {
+				return err
+			}
+			about(c, &c.out.slot)
+			return c.CloseWrite()
+		},
+		"Context": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			c, _ := p.open(t, Part{Header: postFields})
+			ctx := c.Context()
+			about(nil, nil)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		},
+		"OpenRequest": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+			p.open(t, Part{Header: postFields})
+			about(nil, nil)
+			_, err := p.client.OpenRequest(testContext(t), Part{Header: getFields, Fin: true}, nil)
+			return err
+		},
+		"NextEvent": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) (err error) {
+			about(nil, nil)
+			for err == nil {
+				_, err = p.client.NextEvent(testContext(t))
+			}
+			return err
+		},
+	}
+	for how, end := range ends {
+		for what, wait := range waits {
+			t.Run(what+" "+how, func(t *testing.T) {
+				p := newPair(t, &options{serverQUIC: quic.Config{MaxBidiStreams: 1}})
+				type place struct {
+					s    *Stream
+					slot *waitSlot
+				}
+				about, done := make(chan place), make(chan error, 1)
+				go func() { done <- wait(t, p, func(s *Stream, slot *waitSlot) { about <- place{s, slot} }) }()
+				if at := <-about; at.s != nil {
+					waiting(t, at.s, at.slot)
+				}
+				end(p)
+				select {
+				case err := <-done:
+					if !errors.Is(err, net.ErrClosed) {
+						t.Errorf("error %v", err)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatal("still waits")
+				}
+			})
+		}
+	}
+}
+
 func TestNextEventEndsWithTheContext(t *testing.T) {
 	p := newPair(t, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)

@@ -180,10 +180,9 @@ func (s *Stream) closeLocked(err error) (done Releaser) {
 	if s.in.err == nil {
 		s.in.end(err)
 	}
-	if s.cancel != nil {
-		s.cancel(nil)
-	}
-	return s.out.fail(err)
+	done = s.out.fail(err)
+	s.endContext(s.failure())
+	return done
 }
 
 var errDeadline = os.ErrDeadlineExceeded
