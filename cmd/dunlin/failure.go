@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/http3"
@@ -56,7 +57,14 @@ func (e *localError) Unwrap() error { return e.err }
 // classify finds out what an error of a transfer means.
 func classify(ctx context.Context, u *url.URL, err error) *failure {
 	f := classifyError(ctx, u, err)
-	f.text = strings.Join(strings.Fields(f.text), " ") // a peer's reason may hold line breaks
+	// A peer's reason may hold anything.
+	f.text = strings.Join(strings.Fields(f.text), " ")
+	f.text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, f.text)
 	return f
 }
 

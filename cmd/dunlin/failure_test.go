@@ -57,6 +57,7 @@ func TestClassify(t *testing.T) {
 		{&h3.Error{Code: h3.MessageError}, 95, "the server broke HTTP/3: "},
 		{&quic.ApplicationError{Remote: true, Code: 0x100}, 56, "connection closed by the server: "},
 		{&quic.TransportError{Remote: true, Code: quic.InternalError, Reason: "two\nlines"}, 56, "two lines"},
+		{&quic.ApplicationError{Remote: true, Reason: "\x1b]0;title\a \u202egnp \xff"}, 56, "\ufffd]0;title\ufffd \ufffdgnp \ufffd"},
 		{&quic.TransportError{Code: quic.FrameEncodingError}, 95, "the server broke QUIC: "},
 		{quic.ErrStatelessReset, 56, "connection reset"},
 		{&localError{statusWrite, errors.New("disk full")}, 23, "disk full"},

@@ -157,7 +157,9 @@ func (t *transfer) newRequest(ctx context.Context) (*http.Request, error) {
 		return req, err
 	}
 	req.ContentLength = t.body.size
-	req.GetBody = t.openBody
+	if t.body.file != "" || t.body.data != nil {
+		req.GetBody = t.openBody
+	}
 	req.Body, err = t.openBody()
 	return req, err
 }

@@ -190,4 +190,9 @@ func TestBodyErrors(t *testing.T) {
 	if _, err := stream.open(); err == nil {
 		t.Error("standard input is sent twice")
 	}
+	stream = &requestBody{stream: strings.NewReader("once"), size: -1}
+	tr := &transfer{opts: &getOptions{upload: "-"}, url: &url.URL{Scheme: "https", Host: "host.example"}, body: stream}
+	if req, err := tr.newRequest(t.Context()); err != nil || req.GetBody != nil {
+		t.Errorf("the transport is told that standard input can be sent again (%v)", err)
+	}
 }
