@@ -59,7 +59,8 @@ func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialCon
 			return nil, w.err
 		}
 	case <-ctx.Done():
-		w.end(closeFully, nil)
+		// Once is enough: should the news be lost, the server gives up by itself.
+		w.end(closeOnce, nil)
 		return nil, context.Cause(ctx)
 	}
 }
