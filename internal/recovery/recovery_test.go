@@ -433,6 +433,25 @@ func TestClientKeepsServerFromDeadlock(t *testing.T) {
 	s.wantTimeout(-1)
 }
 
+// A probe that can't be sent, because a server may not send so much yet, must not be due for ever.
+func TestProbesThatCannotBeSent(t *testing.T) {
+	s := confirmed(t)
+	s.send(AppData, data)
+	s.wait(ms)
+	s.ack(AppData, 0, 0, 0)
+	s.send(AppData, data)
+	for range 2 * maxBackoff {
+		at := s.Timeout()
+		if at <= s.now {
+			t.Fatalf("after %d probe timeouts, the next is due %v ago", s.PTOCount(), s.now.Sub(at))
+		}
+		s.now = at
+		if !s.OnTimeout(s.now, s) {
+			t.Fatal("no probe timeout")
+		}
+	}
+}
+
 func TestPersistentCongestion(t *testing.T) {
 	// RFC 9002, Section 7.6.3's example, in tenths of its time: (SRTT + 4 RTTVar + max_ack_delay) is 0.2 s.
 	for _, arrived := range []bool{false, true} {

@@ -71,7 +71,12 @@ func (r *Recovery) probeTimeout() (at monotime.Time, space Space) {
 		if i == AppData && !r.confirmed {
 			continue
 		}
-		if t := s.lastElicit.Add(r.backoff(r.PTO(i))); at == 0 || t < at {
+		last := s.lastElicit
+		if r.ptoCount > maxBackoff {
+			// The backoff grows no more. Where no probe can be sent, the timeout must not stay in the past.
+			last = r.armed
+		}
+		if t := last.Add(r.backoff(r.PTO(i))); at == 0 || t < at {
 			at, space = t, i
 		}
 	}
