@@ -19,7 +19,7 @@ type Encoder struct {
 	out         []byte // pending bytes of the encoder stream
 	partial     []byte // an incomplete decoder instruction
 	matches     []match
-	recent      [64]uint32 // hashes of fields sent lately as literals
+	recent      [64]uint16 // hashes of fields sent lately as literals; 16 bits do, since a false match only inserts early
 	recentNext  uint8
 }
 
@@ -67,8 +67,6 @@ func (e *Encoder) SetPeerCapacity(maxCapacity uint64) {
 	}
 	e.maxEntries = maxCapacity / fieldOverhead
 	e.table.capacity = capacity
-	e.byField = make(map[[2]string]uint64)
-	e.byName = make(map[string]uint64)
 	e.out = appendInt(e.out, 0x20, 5, capacity)
 }
 
@@ -191,12 +189,13 @@ func (e *Encoder) seenLately(f *Field) bool {
 	for i := range len(f.Value) {
 		h = (h ^ uint32(f.Value[i])) * 16777619
 	}
+	folded := uint16(h>>16 ^ h)
 	for _, r := range e.recent {
-		if r == h {
+		if r == folded {
 			return true
 		}
 	}
-	e.recent[e.recentNext] = h
+	e.recent[e.recentNext] = folded
 	e.recentNext = (e.recentNext + 1) % uint8(len(e.recent))
 	return false
 }
@@ -245,6 +244,9 @@ func (e *Encoder) insert(f *Field, static int) {
 
 // add puts f, for which there is room, into the table and its indices.
 func (e *Encoder) add(f Field) {
+	if e.byField == nil {
+		e.byField, e.byName = make(map[[2]string]uint64), make(map[string]uint64)
+	}
 	e.byField[[2]string{f.Name, f.Value}] = e.table.inserted
 	e.byName[f.Name] = e.table.inserted
 	e.table.add(f)
