@@ -7,12 +7,12 @@ replace github.com/dunlin-quic/dunlin => ../
 require (
 	github.com/dunlin-quic/dunlin v0.0.0
 	github.com/quic-go/quic-go v0.65.0
+	golang.org/x/net v0.62.0
 )
 
 require (
 	github.com/quic-go/qpack v0.6.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
