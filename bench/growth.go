@@ -20,18 +20,26 @@ const (
 	phaseGrown = "grown"
 )
 
+// measureGrowth measures one phase, when what was made for it has come to rest and requests have warmed up.
+func (c *clientEnv) measureGrowth(phase string, target func(i int) (http.RoundTripper, string)) error {
+	time.Sleep(c.rest)
+	if _, err := c.request(growthActive, seconds(c.size/5), target); err != nil {
+		return err
+	}
+	c.start()
+	n, err := c.request(growthActive, seconds(c.size), target)
+	if err == nil {
+		c.finish(phase, n)
+	}
+	return err
+}
+
 // growConnections makes requests on 100 connections, first without others and then beside idle ones.
 func growConnections(c *clientEnv) (float64, error) {
 	t := httpPeers[c.peer].(idlePeer).manyTransport(c)
 	defer t.Close()
 	measure := func(phase string) error {
-		time.Sleep(c.rest)
-		c.start()
-		n, err := c.request(growthActive, func(i int) (http.RoundTripper, string) { return t, c.hostOf("active", i) })
-		if err == nil {
-			c.finish(phase, n)
-		}
-		return err
+		return c.measureGrowth(phase, func(i int) (http.RoundTripper, string) { return t, c.hostOf("active", i) })
 	}
 	for i := range growthActive {
 		if err := get(t, c.hostOf("active", i), smallAnswer, make([]byte, 512)); err != nil {
@@ -59,13 +67,7 @@ func growStreams(c *clientEnv) (float64, error) {
 	t := httpPeers[c.peer].transport(c.tls)
 	defer t.Close()
 	measure := func(phase string) error {
-		time.Sleep(c.rest)
-		c.start()
-		n, err := c.request(growthActive, func(int) (http.RoundTripper, string) { return t, c.addr })
-		if err == nil {
-			c.finish(phase, n)
-		}
-		return err
+		return c.measureGrowth(phase, func(int) (http.RoundTripper, string) { return t, c.addr })
 	}
 	if err := get(t, c.addr, smallAnswer, make([]byte, 512)); err != nil {
 		return 0, err

@@ -148,6 +148,9 @@ func (s *settings) measure(args []string, stdout, stderr io.Writer) error {
 			}
 		}
 		m, failures := s.measureWork(w, stderr)
+		if len(m.Peers) == 0 {
+			continue // none of those that were asked for
+		}
 		failed += failures
 		r.Works = append(r.Works, m)
 		fmt.Fprintf(stdout, "\n%s\n\n", w.name)

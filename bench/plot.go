@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,7 +89,9 @@ func (r *results) plot(folder string) ([]figure, error) {
 		slices.Sort(peers)
 		p := plot.New()
 		p.Title.Text, p.Y.Label.Text = f.title, f.y
-		p.Legend.Top = true
+		p.Title.Padding = vg.Points(8)
+		// On the left, a legend's text grows away from its marks, whatever font a reader has.
+		p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.Padding = true, true, plotWidth*0.69, vg.Points(2)
 		var names []string
 		for _, w := range works {
 			names = append(names, strings.Replace(strings.TrimPrefix(w.Name, "small-"), "x", " × ", 1))
@@ -102,7 +106,9 @@ func (r *results) plot(folder string) ([]figure, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.file, err)
 		}
-		if err := p.Save(20*vg.Centimeter, 10*vg.Centimeter, filepath.Join(folder, f.file)); err != nil {
+		// Beyond the last work there is room for the legend.
+		p.X.Min, p.X.Max = -0.5, float64(len(works))*1.3-0.5
+		if err := save(p, filepath.Join(folder, f.file)); err != nil {
 			return nil, err
 		}
 		drawn = append(drawn, f)
@@ -110,28 +116,50 @@ func (r *results) plot(folder string) ([]figure, error) {
 	return drawn, nil
 }
 
+// The size of a plot.
+const (
+	plotWidth  = 20 * vg.Centimeter
+	plotHeight = 9 * vg.Centimeter
+)
+
+// save writes a plot as SVG, with fonts of the same measures for readers who lack the first one.
+func save(p *plot.Plot, file string) error {
+	w, err := p.WriterTo(plotWidth, plotHeight, "svg")
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if _, err := w.WriteTo(&b); err != nil {
+		return err
+	}
+	svg := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	return os.WriteFile(file, svg, 0o666)
+}
+
 // bars draws a group of bars for each work.
 func (f *figure) bars(p *plot.Plot, works []*measured, peers []string) error {
-	width := 14 * vg.Centimeter / vg.Length(len(works)*(len(peers)+1))
-	most := 0.0
-	for i, peer := range peers {
-		values := make(plotter.Values, len(works))
-		for j, w := range works {
-			if s := w.of(peer, ""); len(s) > 0 {
-				values[j] = f.value(w, s)
-			}
-			most = max(most, values[j])
-		}
-		bars, err := plotter.NewBarChart(values, width)
-		if err != nil {
-			return err
-		}
-		bars.Color, bars.LineStyle.Width = colors[peer], 0
-		bars.Offset = width * (vg.Length(i) - vg.Length(len(peers)-1)/2)
-		p.Add(bars)
-		p.Legend.Add(peer, bars)
+	groups := make([][]string, len(works))
+	widest := 0
+	for i, w := range works {
+		groups[i] = slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return len(w.of(peer, "")) == 0 })
+		widest = max(widest, len(groups[i]))
 	}
-	p.Y.Min, p.Y.Max = 0, most*1.25 // room for the legend
+	width := plotWidth * 0.6 / vg.Length(len(works)*(widest+1))
+	for i, w := range works {
+		for j, peer := range groups[i] {
+			bar, err := plotter.NewBarChart(plotter.Values{f.value(w, w.of(peer, ""))}, width)
+			if err != nil {
+				return err
+			}
+			bar.XMin, bar.Color, bar.LineStyle.Width = float64(i), colors[peer], 0
+			bar.Offset = width * (vg.Length(j) - vg.Length(len(groups[i])-1)/2)
+			p.Add(bar)
+			if !slices.ContainsFunc(groups[:i], func(earlier []string) bool { return slices.Contains(earlier, peer) }) {
+				p.Legend.Add(peer, bar)
+			}
+		}
+	}
+	p.Y.Min = 0
 	return nil
 }
 
@@ -166,7 +194,5 @@ func (f *figure) quantiles(p *plot.Plot, works []*measured, peers []string) erro
 			}
 		}
 	}
-	p.Y.Max *= 4 // room for the legend
-	p.X.Min, p.X.Max = -0.5, float64(len(works))-0.5
 	return nil
 }

@@ -98,6 +98,9 @@ func serverCPU(s sample) float64 { return s.Server.CPU.Seconds() / s.Units }
 func clientCPU(s sample) float64 { return s.Client.CPU.Seconds() / s.Units }
 func bothCPU(s sample) float64   { return serverCPU(s) + clientCPU(s) }
 
+// measuredModules are what the peers use, besides quic-go's own.
+var measuredModules = []string{"golang.org/x/crypto", "golang.org/x/net", "golang.org/x/sys"}
+
 // thisMachine describes where the program runs and what it is made of.
 func thisMachine() machine {
 	m := machine{CPU: "unknown", CPUs: runtime.NumCPU(), Go: runtime.Version()}
@@ -120,7 +123,7 @@ func thisMachine() machine {
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, dep := range info.Deps {
-			if strings.HasPrefix(dep.Path, "github.com/quic-go/") || strings.HasPrefix(dep.Path, "golang.org/x/") {
+			if strings.HasPrefix(dep.Path, "github.com/quic-go/") || slices.Contains(measuredModules, dep.Path) {
 				m.Modules = append(m.Modules, module{dep.Path, dep.Version})
 			}
 		}

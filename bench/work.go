@@ -85,9 +85,6 @@ func (c *clientEnv) finish(phase string, units float64) {
 	})
 }
 
-// until is when a work of so many seconds ends that begins now.
-func (c *clientEnv) until() time.Time { return time.Now().Add(seconds(c.size)) }
-
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 const (
@@ -284,7 +281,7 @@ func httpSmall(conns, streams int) func(*clientEnv) (float64, error) {
 			}
 		}
 		c.start()
-		end := c.until()
+		end := time.Now().Add(seconds(c.size))
 		return parallel(conns*streams, func(i int) (int, error) {
 			t, buf, n := ts[i%conns], make([]byte, 512), 0
 			for time.Now().Before(end) {
@@ -300,9 +297,9 @@ func httpSmall(conns, streams int) func(*clientEnv) (float64, error) {
 	}
 }
 
-// request keeps n small requests in flight, for size seconds; target names the transport and the host of each.
-func (c *clientEnv) request(n int, target func(i int) (http.RoundTripper, string)) (float64, error) {
-	end := c.until()
+// request keeps n small requests in flight for some time; target names the transport and the host of each.
+func (c *clientEnv) request(n int, d time.Duration, target func(i int) (http.RoundTripper, string)) (float64, error) {
+	end := time.Now().Add(d)
 	return parallel(n, func(i int) (int, error) {
 		t, host := target(i)
 		buf, n := make([]byte, 512), 0
@@ -347,7 +344,7 @@ func handshakes(c *clientEnv, one func() error) (float64, error) {
 		return 0, err
 	}
 	c.start()
-	end := c.until()
+	end := time.Now().Add(seconds(c.size))
 	return parallel(handshakesAtOnce, func(int) (int, error) {
 		n := 0
 		for time.Now().Before(end) {
