@@ -21,6 +21,7 @@ type scripted struct {
 	established, reads, writes, drain func(*Session) error
 	deadline                          func() (time.Time, bool)
 	onClose                           func(error)
+	events                            int // that the last ProcessReads drained
 	closes                            atomic.Int32
 	closed                            chan error
 }
@@ -39,7 +40,7 @@ func do(f func(*Session) error, s *Session) error {
 func (a *scripted) OnEstablished(s *Session) error { return do(a.established, s) }
 
 func (a *scripted) ProcessReads(s *Session) error {
-	for s.Conn().NextEvent().Kind != quic.EventNone {
+	for a.events = 0; s.Conn().NextEvent().Kind != quic.EventNone; a.events++ {
 	}
 	return do(a.reads, s)
 }
