@@ -38,6 +38,8 @@ type Endpoint struct {
 	counters   counters
 	nextRouter atomic.Uint32
 	closing    sync.Once
+	ending     sync.Once
+	done       chan struct{} // closed when Close has done its work
 
 	mu       sync.Mutex
 	workers  map[*worker]struct{}
@@ -53,7 +55,7 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	if len(sockets) == 0 {
 		return nil, errors.New("engine: an endpoint needs a socket")
 	}
-	e := &Endpoint{workers: make(map[*worker]struct{})}
+	e := &Endpoint{workers: make(map[*worker]struct{}), done: make(chan struct{})}
 	if cfg != nil {
 		e.cfg = *cfg
 	}
@@ -335,10 +337,15 @@ func (e *Endpoint) Close() error {
 		}
 	})
 	e.reading.Wait()
+	e.ending.Do(func() { close(e.done) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.err
 }
+
+// Done returns a channel that is closed when the endpoint has ended: it was closed, or one of its sockets failed, of which
+// Close tells.
+func (e *Endpoint) Done() <-chan struct{} { return e.done }
 
 func (e *Endpoint) fail(err error) {
 	e.mu.Lock()

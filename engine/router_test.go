@@ -192,6 +192,7 @@ func TestSocketFails(t *testing.T) {
 		if n := a.closes.Load(); n != 1 {
 			t.Errorf("OnClose was called %d times", n)
 		}
+		<-p.client.Done()
 		if err := p.client.Close(); !errors.Is(err, fault) {
 			t.Errorf("Close: %v", err)
 		}

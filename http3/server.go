@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -102,7 +103,8 @@ func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error 
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
 }
 
-// Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close.
+// Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close, else
+// net.ErrClosed when l was closed, or why one of its sockets failed.
 func (s *Server) Serve(l *Listener) error {
 	endpoint, err := s.listen(l)
 	if err != nil {
@@ -113,12 +115,17 @@ func (s *Server) Serve(l *Listener) error {
 	case <-s.done:
 		return http.ErrServerClosed
 	case <-l.done:
+	case <-endpoint.Done():
 	}
-	endpoint.Close()
+	failure := endpoint.Close()
+	l.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return http.ErrServerClosed
+	}
 	delete(s.endpoints, endpoint)
-	return net.ErrClosed
+	return cmp.Or(failure, net.ErrClosed)
 }
 
 func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {

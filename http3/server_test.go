@@ -22,6 +22,7 @@ import (
 	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/http3"
 	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
 )
 
 func TestRequestKnowsItsConnection(t *testing.T) {
@@ -595,6 +596,48 @@ func TestServeReturnsWhenTheListenerCloses(t *testing.T) {
 	l.Close()
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve returned %v", err)
+	}
+}
+
+// brittleSocket fails when it is closed, as one does whose device is gone.
+type brittleSocket struct{ udp.Socket }
+
+var errGone = errors.New("the device is gone")
+
+func (s brittleSocket) ReadBatch(msgs []udp.Message) (int, error) {
+	n, err := s.Socket.ReadBatch(msgs)
+	if err != nil {
+		err = errGone
+	}
+	return n, err
+}
+
+// TestServeReturnsWhenASocketFails: nobody waits for a server that hears nothing.
+func TestServeReturnsWhenASocketFails(t *testing.T) {
+	sound, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	brittle, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := http3.NewListener(sound, brittleSocket{brittle})
+	s := &http3.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate}}}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	brittle.Close()
+	select {
+	case err := <-served:
+		if !errors.Is(err, errGone) {
+			t.Errorf("Serve returned %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("Serve has not returned")
+		s.Close()
+	}
+	if err := sound.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the other socket was open (%v)", err)
 	}
 }
 
