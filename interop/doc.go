@@ -1,6 +1,5 @@
 // Package interop holds the tests of Dunlin against other people's software: quic-go, golang.org/x/net/quic, ngtcp2,
-// Chromium, and those who
-// wish it ill. It is a module of its own, so that Dunlin's users download none of that.
+// Chromium, and those who wish it ill. It is a module of its own, so that Dunlin's users download none of that.
 //
 //	cd interop && go test ./...
 //

@@ -70,14 +70,12 @@ func (p *progress) stop() {
 	}
 }
 
+// show draws from the start, because the bar reckons its rate from its first drawing, but into the void until delay is
+// over.
 func (p *progress) show(delay time.Duration) {
-	select {
-	case <-p.end:
-		return
-	case <-time.After(delay):
-	}
+	screen := &curtain{w: p.out}
 	bar := progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetWriter(screen),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowCount(),
 		progressbar.OptionShowTotalBytes(true),
@@ -87,6 +85,7 @@ func (p *progress) show(delay time.Duration) {
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionSetSpinnerChangeInterval(0), // it would start a goroutine; the ticker below redraws
 	)
+	start := time.Now()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -96,8 +95,22 @@ func (p *progress) show(delay time.Duration) {
 			_ = bar.Clear() // a terminal that can't be written to is no reason to fail
 			return
 		case <-tick.C:
+			screen.open = time.Since(start) >= delay
 		}
 	}
+}
+
+// curtain is a writer that shows nothing until it is open.
+type curtain struct {
+	w    io.Writer
+	open bool
+}
+
+func (c *curtain) Write(p []byte) (int, error) {
+	if !c.open {
+		return len(p), nil
+	}
+	return c.w.Write(p)
 }
 
 // draw shows what is done of what is announced. Bodies of unannounced size make the total a lower bound.
