@@ -53,6 +53,9 @@ type Conn struct {
 	idleTimeout time.Duration
 	sendAt      monotime.Time // when the pacer lets the next packet go
 	newToken    []byte
+	// initialDCID is, on a server once the handshake is confirmed, the connection ID that the client began with. It leads
+	// here until the connection rests, so that a late duplicate of an Initial packet is no new attempt. Empty then.
+	initialDCID ConnectionID
 
 	sendHandshakeDone bool
 	sendNewToken      bool

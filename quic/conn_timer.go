@@ -103,11 +103,15 @@ func (c *Conn) rest() {
 	if c.confirmed {
 		c.keys.Rest()
 	}
+	if c.initialDCID.Len() > 0 {
+		c.endpointEvent(EndpointEvent{Kind: EndpointCIDRetired, CID: c.initialDCID})
+		c.initialDCID = ConnectionID{}
+	}
 }
 
 // shrinkDeadline returns when memory is to be given back, zero if there is none to give.
 func (c *Conn) shrinkDeadline() monotime.Time {
-	if c.rec.Slack() || c.datagrams.slack() || c.confirmed && !c.keys.Rested() {
+	if c.rec.Slack() || c.datagrams.slack() || c.confirmed && !c.keys.Rested() || c.initialDCID.Len() > 0 {
 		return c.arrivals.last.Add(idleShrink)
 	}
 	return 0

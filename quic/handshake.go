@@ -281,9 +281,13 @@ func (c *Conn) handshakeComplete() *TransportError {
 	if !c.hs.params {
 		return transportError(tlsAlert(109), "no transport parameters")
 	}
+	cs := c.tls.ConnectionState()
+	// RFC 9001, Section 8.1: without a protocol for the application there is no connection.
+	if cs.NegotiatedProtocol == "" {
+		return transportError(tlsAlert(120), "no application protocol")
+	}
 	c.complete = true
 	c.stats.HandshakeTime = c.now.Sub(c.created)
-	cs := c.tls.ConnectionState()
 	c.tlsState = &cs
 	c.event(EventEstablished)
 	if c.side == Server {
@@ -307,7 +311,7 @@ func (c *Conn) confirmHandshake() {
 	c.rec.SetHandshakeConfirmed()
 	c.keys.Confirmed()
 	if c.side == Server {
-		c.endpointEvent(EndpointEvent{Kind: EndpointCIDRetired, CID: c.hs.initialDCID})
+		c.initialDCID = c.hs.initialDCID
 	}
 	if c.side == Server || c.cfg.TLS.ClientSessionCache == nil {
 		// What may still come, session tickets for the client, is of no use.

@@ -190,6 +190,16 @@ func TestHandshakeErrors(t *testing.T) {
 			"no protocol in common",
 			func(p *testPair) { p.cfg[Client].TLS.NextProtos = []string{"other"} },
 			[2]TransportErrorCode{CryptoError + 120, CryptoError + 120}, [2]bool{true, false}, nil,
+		}, {
+			// RFC 9001, Section 8.1: TLS alone would let both do without.
+			"no protocols at all",
+			func(p *testPair) {
+				for side := range p.cfg {
+					p.cfg[side].TLS.NextProtos = nil
+					p.cfg[side].TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
+				}
+			},
+			[2]TransportErrorCode{CryptoError + 120, CryptoError + 120}, [2]bool{false, true}, nil,
 		},
 	}
 	for _, tt := range tests {

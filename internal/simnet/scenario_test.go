@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -347,5 +349,38 @@ func TestUntrustedServer(t *testing.T) {
 	var te *quic.TransportError
 	if s := p.server.Peers()[0]; !errors.As(s.Err, &te) || !te.Remote || te.Code != quic.CryptoError+42 {
 		t.Errorf("server ended with %v", s.Err)
+	}
+}
+
+// TestLateInitials: copies of a client's first datagrams that arrive after the handshake begin no second connection.
+func TestLateInitials(t *testing.T) {
+	w := virtually(t, 1)
+	type datagram struct {
+		path quic.Path
+		data []byte
+	}
+	var first []datagram
+	w.Trace = func(_ time.Time, from, to netip.AddrPort, data []byte) {
+		if data[0]&0xf0 == 0xc0 && to.Port() == 443 { // an Initial packet to the server
+			first = append(first, datagram{quic.Path{Local: to, Remote: from}, slices.Clone(data)})
+		}
+	}
+	p := newPair(t, w, &Transfer{Open: []TransferStream{{Size: header, Reply: 1000}}}, func(o *options) { o.both(Link{Delay: 20 * ms}) })
+	if err := w.RunUntil(time.Second, func() bool { return p.client.Conn.Confirmed() && p.server.Peers()[0].Conn.Confirmed() }); err != nil {
+		t.Fatal(err)
+	}
+	routes := p.server.Routes()
+	for _, d := range first {
+		p.server.receive(quic.Inbound{Path: d.path, Data: d.data})
+	}
+	if len(first) == 0 || len(p.server.Peers()) != 1 {
+		t.Errorf("%d Initials again, %d connections", len(first), len(p.server.Peers()))
+	}
+	// Once the connection is at rest, the ID that the client made up leads nowhere.
+	if err := w.RunFor(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.server.Routes(); got != routes-1 {
+		t.Errorf("%d routes at rest, %d before", got, routes)
 	}
 }
