@@ -269,7 +269,7 @@ func (e *Endpoint) closeIfUnused() {
 // routerAt returns the router whose socket is bound to local, nil if there is none.
 func (e *Endpoint) routerAt(local netip.AddrPort) *router {
 	for _, r := range e.routers {
-		if r.local == local || r.local.Port() == local.Port() && r.local.Addr().IsUnspecified() {
+		if r.has(local) {
 			return r
 		}
 	}

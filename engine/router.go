@@ -49,6 +49,15 @@ func newRouter(e *Endpoint, sock udp.Socket) *router {
 	return r
 }
 
+// has reports whether the socket receives what is sent to local.
+func (r *router) has(local netip.AddrPort) bool {
+	if r.local == local {
+		return true
+	}
+	a := r.local.Addr()
+	return r.local.Port() == local.Port() && a.IsUnspecified() && (a.Is6() || local.Addr().Is4())
+}
+
 // grow doubles the number of buffers.
 func (r *router) grow() {
 	n := len(r.msgs)

@@ -203,6 +203,77 @@ func TestSocketFails(t *testing.T) {
 	})
 }
 
+// A datagram that came in on another of the server's sockets, from whomever, must not draw a connection's packets there:
+// they would leave from another address than the peer talks to.
+func TestStrayDatagramOnAnotherSocket(t *testing.T) {
+	first, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := udp.Listen(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), first.LocalAddr().Port()).String(), nil)
+	if err != nil {
+		first.Close()
+		t.Skip("the host has one loopback address, or the port is taken on the other: ", err)
+	}
+	server, err := NewEndpoint(nil, first, second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	var served *worker
+	accepted := make(chan struct{})
+	if _, err := server.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: func(info ConnInfo) (ApplicationOverQUIC, error) {
+		served = info.Connection.w
+		close(accepted)
+		return newEcho(info)
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	a := newCaller()
+	c, err := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0").Dial(testContext(t), first.LocalAddr(), &DialConfig{QUIC: clientQUIC(), NewApplication: a.app})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.call(c, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	<-accepted
+	var stray []byte
+	served.handle.Do(func(s *Session) { stray = append([]byte{0x40}, served.ids[len(served.ids)-1].Bytes()...) })
+	stray = append(stray, make([]byte, 40)...)
+	socket, err := net.Dial("udp", second.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for closed := false; !closed; {
+		// Packets of the client may come between.
+		if _, err := socket.Write(stray); err != nil {
+			t.Fatal(err)
+		}
+		err := served.handle.Do(func(s *Session) {
+			if closed = served.via.sock == second; closed {
+				s.Conn().Close(s.Now(), &quic.ApplicationError{Code: 7})
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-a.closed:
+		var e *quic.ApplicationError
+		if !errors.As(err, &e) || e.Code != 7 {
+			t.Errorf("the client saw %v", err)
+		}
+	case <-testContext(t).Done():
+		t.Error("the client does not hear of the end")
+	}
+	if n := c.Stats().PacketsDropped; n > 0 {
+		t.Errorf("%d packets came from an address that the client does not know", n)
+	}
+}
+
 func TestRetry(t *testing.T) {
 	for _, c := range []struct {
 		policy  quic.RetryPolicy

@@ -8,11 +8,11 @@ import (
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
-// send sends datagrams on the socket that the last packets came in on.
+// send sends datagrams on the socket that the last packets came in on, if that has their local address.
 func (w *worker) send(t quic.Transmit, b []byte) {
 	r := w.via
-	if port := t.Path.Local.Port(); port != r.local.Port() {
-		// Another of the endpoint's sockets: a path that the connection keeps beside the one in use.
+	if !r.has(t.Path.Local) {
+		// A path that the connection keeps beside the one in use; or the last packet was not of its path, nor perhaps its peer's.
 		if other := w.e.routerAt(t.Path.Local); other != nil {
 			r = other
 		}
