@@ -61,9 +61,16 @@ func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
 		}
 		total += n
 		c.sentDatagram(p, n)
-		if n < size {
-			break
+		switch {
+		case n == size:
+			continue
+		case total == n && c.hs == nil && !c.datagrams.out.empty():
+			// Unreliable datagrams that leave room in packets, but not for one more, are mostly of one length: with packets
+			// as long as the first one they go in one train all the same.
+			size = n
+			continue
 		}
+		break
 	}
 	if !c.sendAt.IsZero() && !c.pendingData() && !p.wantsProbe() {
 		// The pacer holds nothing back.

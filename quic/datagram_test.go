@@ -2,6 +2,7 @@ package quic
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,47 @@ func TestDatagramsWaitForNothing(t *testing.T) {
 	}
 	if fs := s.sent(); len(find(fs, wire.FrameDatagramLen)) != 1 {
 		t.Errorf("sent %v, want the other datagram", fs)
+	}
+}
+
+// Datagrams that do not fill packets leave in one train, as long as they are of one length.
+func TestDatagramTrain(t *testing.T) {
+	for _, test := range []struct {
+		lengths []int
+		trains  []int // packets of each
+	}{
+		{[]int{800, 800, 800, 800, 800}, []int{5}},
+		{[]int{800, 800, 700, 800, 800}, []int{3, 2}},
+		{[]int{800, 900, 900}, []int{1, 2}},
+		{[]int{300, 300, 300, 300, 300, 300, 300, 300}, []int{3}},
+	} {
+		p := newTestPair(t)
+		p.establish()
+		p.idle(time.Second)
+		c, peer := p.conn[Client], p.conn[Server]
+		for _, n := range test.lengths {
+			if err := c.TrySendDatagram(make([]byte, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var trains []int
+		buf := make([]byte, 64<<10)
+		for {
+			tr, ok := c.PollTransmit(p.now, buf, 40)
+			if !ok {
+				break
+			}
+			trains = append(trains, (tr.Len+tr.SegmentSize-1)/tr.SegmentSize)
+			peer.Receive(p.now, Inbound{Path: testPaths[Server], Data: buf[:tr.Len], SegmentSize: tr.SegmentSize})
+		}
+		if !slices.Equal(trains, test.trains) {
+			t.Errorf("datagrams of %v bytes: trains of %v packets, want %v", test.lengths, trains, test.trains)
+		}
+		for i, n := range test.lengths {
+			if b, err := peer.TryReceiveDatagram(); err != nil || len(b) != n {
+				t.Errorf("datagrams of %v bytes: number %d has %d, %v", test.lengths, i, len(b), err)
+			}
+		}
 	}
 }
 
