@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -463,6 +464,20 @@ func TestAbandonedRequestsAreBounded(t *testing.T) {
 	}
 	close(release)
 	s.get(t, "/")
+}
+
+// TestAnyNumberOfStreams: limits as large as an int leave room for handlers.
+func TestAnyNumberOfStreams(t *testing.T) {
+	for _, n := range []int{1, math.MaxInt32, math.MaxInt} {
+		s := newSite(t, hello, func(s *http3.Server, _ *http3.Transport) { s.QUIC = &quic.Config{MaxBidiStreams: n} })
+		r := s.newRequest(t, "GET", "/", nil)
+		res, err := s.client.Do(r)
+		if err != nil {
+			t.Errorf("with %d streams: %v", n, err)
+			continue
+		}
+		res.Body.Close()
+	}
 }
 
 func TestServerTimeouts(t *testing.T) {

@@ -69,7 +69,7 @@ func (s *Server) maxHandlers() int32 {
 	if s.QUIC != nil && s.QUIC.MaxBidiStreams != 0 {
 		streams = s.QUIC.MaxBidiStreams
 	}
-	return int32(min(max(streams, 1)*2, math.MaxInt32))
+	return 2 * int32(min(max(streams, 1), math.MaxInt32/2))
 }
 
 // fieldBuffer holds a copy of an event's fields on their way to the goroutine that wants them.
