@@ -293,6 +293,12 @@ func TestDialFails(t *testing.T) {
 			func(err error) bool { return err == net.ErrWriteToConnected },
 		},
 		{
+			"a panic instead of an application", func(e *env) {
+				e.cfg.NewApplication = func(ConnInfo) (ApplicationOverQUIC, error) { panic("no application") }
+			}, 0,
+			func(err error) bool { return err != nil && strings.Contains(err.Error(), "no application") },
+		},
+		{
 			"no QUIC config", func(e *env) { e.cfg.QUIC = nil }, 0,
 			func(err error) bool { return err != nil },
 		},

@@ -73,12 +73,10 @@ func (w *worker) dial(path quic.Path) error {
 	}
 	w.conn = conn
 	w.endpointEvents()
-	app, err := w.newApp(w.info(nil))
-	if err != nil {
+	if err := w.callback(create); err != nil {
 		w.conn.Close(time.Now(), nil)
 		return err
 	}
-	w.setApp(app)
 	return nil
 }
 

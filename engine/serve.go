@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -58,7 +59,8 @@ func (w *worker) notice() {
 type method uint8
 
 const (
-	establish method = iota
+	create method = iota // on clients; on servers a part of establish
+	establish
 	processReads
 	processWrites
 	drain
@@ -84,6 +86,8 @@ func (w *worker) callback(m method) (err error) {
 		}
 	}()
 	switch m {
+	case create:
+		return w.create(nil)
 	case establish:
 		return w.establish()
 	case processReads:
@@ -103,13 +107,19 @@ func (w *worker) establish() error {
 	state := w.conn.ConnectionState()
 	w.log.Debug("connection established", "alpn", state.NegotiatedProtocol)
 	if w.app == nil {
-		app, err := w.newApp(w.info(state))
-		if err != nil {
+		if err := w.create(state); err != nil {
 			return err
 		}
-		w.setApp(app)
 	}
 	return w.app.OnEstablished(&w.session)
+}
+
+func (w *worker) create(state *tls.ConnectionState) error {
+	app, err := w.newApp(w.info(state))
+	if err == nil {
+		w.setApp(app)
+	}
+	return err
 }
 
 func (w *worker) setApp(app ApplicationOverQUIC) {
