@@ -114,7 +114,7 @@ func FuzzStreams(f *testing.F) {
 				size := in.byte() * 8
 				w := &packetWriter{buf: make([]byte, 0, size), limit: size, space: recovery.AppData, rec: &tt.rec}
 				tt.appendFrames(w, tt.now)
-				tt.rec.Abandon(recovery.Initial)
+				tt.rec.Abandon(recovery.AppData)
 				if len(w.buf) > size {
 					t.Fatal("a packet is too long")
 				}
