@@ -220,7 +220,7 @@ func (d *Demux) Handle(now time.Time, path Path, datagram, reply []byte, underLo
 		return d.drop(DropVersionNegotiation)
 	case d.cfg.NoAccept:
 		return d.drop(DropNotAccepting)
-	case !inv.Version.Known():
+	case inv.Version != wire.Version1:
 		return d.negotiate(datagram, inv, reply[:0])
 	}
 	h, ok := wire.ParseLong(datagram)

@@ -26,6 +26,7 @@ var (
 // the work is the same: no time taken tells an observer the value of the protected bit (Section 9.5).
 type AppKeys struct {
 	suite Suite
+	of    *versionSecrets
 
 	sendSecret []byte
 	send       key
@@ -52,29 +53,31 @@ type AppKeys struct {
 
 // SetSendSecret installs the first send key. Servers have it before they have the receive key.
 func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
-	if err := checkSuite(v, s); err != nil {
+	of, err := checked(v, s)
+	if err != nil {
 		return err
 	}
-	k.suite = s
+	k.suite, k.of = s, of
 	k.limit = s.ConfidentialityLimit()
 	k.softLimit = k.limit / 2
 	k.sendSecret = append([]byte(nil), secret...)
 	from := s.newSecret(secret)
-	return errors.Join(k.send.init(s, from), k.sendHeader.init(s, from))
+	return errors.Join(k.send.init(of, s, from), k.sendHeader.init(of, s, from))
 }
 
 // SetReceiveSecret installs the first receive key.
 func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error {
-	if err := checkSuite(v, s); err != nil {
+	of, err := checked(v, s)
+	if err != nil {
 		return err
 	}
-	k.suite = s
+	k.suite, k.of = s, of
 	k.failLimit = s.IntegrityLimit()
 	k.receiveSecret = append([]byte(nil), secret...)
 	k.firstReceived = math.MaxUint64
 	k.current = new(key)
 	from := s.newSecret(secret)
-	return errors.Join(k.current.init(s, from), k.receiveHeader.init(s, from))
+	return errors.Join(k.current.init(of, s, from), k.receiveHeader.init(of, s, from))
 }
 
 // CanSend reports whether there is a send key.
@@ -190,8 +193,8 @@ func (k *AppKeys) updated(pn uint64) error {
 
 // updateSend moves on to the next send key.
 func (k *AppKeys) updateSend() error {
-	next := k.suite.newSecret(k.sendSecret).expand("quic ku", len(k.sendSecret))
-	if err := k.send.init(k.suite, k.suite.newSecret(next)); err != nil {
+	next := k.suite.newSecret(k.sendSecret).expand(k.of.ku, len(k.sendSecret))
+	if err := k.send.init(k.of, k.suite, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.sendSecret = next
@@ -205,10 +208,10 @@ func (k *AppKeys) updateSend() error {
 func (k *AppKeys) prepareNext() error {
 	next := k.receiveSecret
 	if !k.nextSecret {
-		next = k.suite.newSecret(next).expand("quic ku", len(next))
+		next = k.suite.newSecret(next).expand(k.of.ku, len(next))
 	}
 	n := new(key)
-	if err := n.init(k.suite, k.suite.newSecret(next)); err != nil {
+	if err := n.init(k.of, k.suite, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.other, k.receiveSecret, k.nextSecret = n, next, false

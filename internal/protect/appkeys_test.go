@@ -91,6 +91,33 @@ func (e *end) ack(largest, phase uint64) {
 	}
 }
 
+// RFC 9369, Section 3.3.2: version 2 derives the keys after an update by a label of its own.
+func TestKeyUpdateLabel(t *testing.T) {
+	for v, label := range map[wire.Version]string{wire.Version1: "quic ku", wire.Version2: "quicv2 ku"} {
+		for _, suite := range suites {
+			secret := secretFor(suite, "1-RTT")
+			var k AppKeys
+			if err := errors.Join(k.SetSendSecret(v, suite, secret), k.updateSend()); err != nil {
+				t.Fatal(err)
+			}
+			pkt := wire.AppendShort(make([]byte, 0, 100), wire.ConnectionID{}, false, k.KeyPhase(), 7, 4)
+			pkt, err := k.Seal(append(pkt, "payload"...), 1, 4, 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, err1 := NewOpener(v, suite, secret)
+			second, err2 := NewOpener(v, suite, suite.newSecret(secret).expand(label, len(secret)))
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			pn, pnLen, ok := first.Unmask(pkt, 1, 7)
+			if got, err := second.Open(pkt, 1+pnLen, pn); !ok || err != nil || string(got) != "payload" {
+				t.Errorf("version %v, %v: %q, %v", v, suite, got, err)
+			}
+		}
+	}
+}
+
 // Many updates, by either side in turn, each followed by packets both ways.
 func TestKeyUpdates(t *testing.T) {
 	for _, suite := range suites {

@@ -17,8 +17,8 @@ type headerKey struct {
 	mask   [sampleLen]byte
 }
 
-func (h *headerKey) init(s Suite, from *secret) (err error) {
-	raw := from.expand("quic hp", s.keyLen())
+func (h *headerKey) init(of *versionSecrets, s Suite, from *secret) (err error) {
+	raw := from.expand(of.hp, s.keyLen())
 	if s == ChaCha20Poly1305 {
 		h.chacha = [chacha20.KeySize]byte(raw)
 		return nil

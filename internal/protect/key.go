@@ -4,11 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
-	"fmt"
 
 	"golang.org/x/crypto/chacha20poly1305"
-
-	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 const (
@@ -38,8 +35,8 @@ type key struct {
 	nonce  [nonceLen]byte
 }
 
-func (k *key) init(s Suite, from *secret) (err error) {
-	raw, iv := from.expand("quic key", s.keyLen()), from.expand("quic iv", nonceLen)
+func (k *key) init(of *versionSecrets, s Suite, from *secret) (err error) {
+	raw, iv := from.expand(of.key, s.keyLen()), from.expand(of.iv, nonceLen)
 	k.nonce = [nonceLen]byte(iv)
 	k.ivTail = binary.BigEndian.Uint64(iv[nonceLen-8:])
 	if s == ChaCha20Poly1305 {
@@ -75,14 +72,4 @@ func (k *key) open(pkt []byte, payloadOffset int, pn uint64) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	return plain, nil
-}
-
-func checkSuite(v wire.Version, s Suite) error {
-	if !v.Known() {
-		return fmt.Errorf("protect: unknown QUIC version %v", v)
-	}
-	if s.keyLen() == 0 {
-		return fmt.Errorf("protect: cipher suite %v is not for QUIC", s)
-	}
-	return nil
 }

@@ -18,11 +18,12 @@ type Sealer struct {
 
 // NewSealer returns a Sealer for a secret that TLS gave.
 func NewSealer(v wire.Version, s Suite, secret []byte) (*Sealer, error) {
-	if err := checkSuite(v, s); err != nil {
+	of, err := checked(v, s)
+	if err != nil {
 		return nil, err
 	}
 	k, from := &Sealer{suite: s}, s.newSecret(secret)
-	if err := errors.Join(k.key.init(s, from), k.header.init(s, from)); err != nil {
+	if err := errors.Join(k.key.init(of, s, from), k.header.init(of, s, from)); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -50,11 +51,12 @@ type Opener struct {
 
 // NewOpener returns an Opener for a secret that TLS gave.
 func NewOpener(v wire.Version, s Suite, secret []byte) (*Opener, error) {
-	if err := checkSuite(v, s); err != nil {
+	of, err := checked(v, s)
+	if err != nil {
 		return nil, err
 	}
 	k, from := &Opener{suite: s}, s.newSecret(secret)
-	if err := errors.Join(k.key.init(s, from), k.header.init(s, from)); err != nil {
+	if err := errors.Join(k.key.init(of, s, from), k.header.init(of, s, from)); err != nil {
 		return nil, err
 	}
 	return k, nil

@@ -70,12 +70,15 @@ func sampleDCID(t testing.TB) wire.ConnectionID {
 	return wire.NewConnectionID(unhex(t, "8394c8f03e515708"))
 }
 
-// RFC 9001, Appendix A.1.
+// RFC 9001, Appendix A.1 and A.5; RFC 9369, Appendix A.1.
 func TestSampleKeys(t *testing.T) {
 	client, server, err := InitialSecrets(wire.Version1, sampleDCID(t))
-	if err != nil {
-		t.Fatal(err)
+	client2, server2, err2 := InitialSecrets(wire.Version2, sampleDCID(t))
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
 	}
+	wantHex(t, "client secret of version 2", client2, "14ec9d6eb9fd7af83bf5a668bc17a7e283766aade7ecd0891f70f9ff7f4bf47b")
+	wantHex(t, "server secret of version 2", server2, "0263db1782731bf4588e7e4d93b7463907cb8cd8200b5da55a8bd488eafc37c1")
 	wantHex(t, "client secret", client, "c00cf151ca5be075ed0ebfb5c80323c42d6b7db67881289af4008f1f6c357aea")
 	wantHex(t, "server secret", server, "3c199828fd139efd216c155ad844cc81fb82fa8d7446fa7d78be803acdda951b")
 	chacha := unhex(t, sampleChaChaSecret)
@@ -85,6 +88,12 @@ func TestSampleKeys(t *testing.T) {
 		label  string
 		want   string
 	}{
+		{AES128GCM, client2, "quicv2 key", "8b1a0bc121284290a29e0971b5cd045d"},
+		{AES128GCM, client2, "quicv2 iv", "91f73e2351d8fa91660e909f"},
+		{AES128GCM, client2, "quicv2 hp", "45b95e15235d6f45a6b19cbcb0294ba9"},
+		{AES128GCM, server2, "quicv2 key", "82db637861d55e1d011f19ea71d5d2a7"},
+		{AES128GCM, server2, "quicv2 iv", "dd13c276499c0249d3310652"},
+		{AES128GCM, server2, "quicv2 hp", "edf6d05c83121201b436e16877593c3a"},
 		{AES128GCM, client, "quic key", "1f369613dd76d5467730efcbe3b1a22d"},
 		{AES128GCM, client, "quic iv", "fa044b2f42a3fd3b46fb255c"},
 		{AES128GCM, client, "quic hp", "9f50449e04a0e810283a1e9933adedd2"},
@@ -101,12 +110,13 @@ func TestSampleKeys(t *testing.T) {
 	}
 }
 
-// RFC 9001, Appendix A.2 and A.3.
+// RFC 9001, Appendix A.2 and A.3; RFC 9369, Appendix A.2 and A.3.
 func TestSampleInitial(t *testing.T) {
 	clientPayload := make([]byte, 1162)
 	copy(clientPayload, unhex(t, sampleClientCrypto))
 	for _, tt := range []struct {
 		name       string
+		version    wire.Version
 		server     bool // sends the packet
 		header     string
 		pnLen      int
@@ -115,22 +125,26 @@ func TestSampleInitial(t *testing.T) {
 		want       string
 		dcid, scid string
 	}{
-		{"client", false, "c300000001088394c8f03e5157080000449e00000002", 4, 2, clientPayload, sampleClientPacket,
+		{"client", wire.Version1, false, "c300000001088394c8f03e5157080000449e00000002", 4, 2, clientPayload, sampleClientPacket,
 			"8394c8f03e515708", ""},
-		{"server", true, "c1000000010008f067a5502a4262b50040750001", 2, 1, unhex(t, sampleServerPayload), sampleServerPacket,
-			"", "f067a5502a4262b5"},
+		{"server", wire.Version1, true, "c1000000010008f067a5502a4262b50040750001", 2, 1, unhex(t, sampleServerPayload),
+			sampleServerPacket, "", "f067a5502a4262b5"},
+		{"client, version 2", wire.Version2, false, "d36b3343cf088394c8f03e5157080000449e00000002", 4, 2, clientPayload,
+			sampleClientPacketV2, "8394c8f03e515708", ""},
+		{"server, version 2", wire.Version2, true, "d16b3343cf0008f067a5502a4262b50040750001", 2, 1,
+			unhex(t, sampleServerPayload), sampleServerPacketV2, "", "f067a5502a4262b5"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var token []byte
 			pkt := make([]byte, 0, 1500)
-			pkt = wire.AppendLong(pkt, wire.Initial, wire.Version1, wire.NewConnectionID(unhex(t, tt.dcid)),
+			pkt = wire.AppendLong(pkt, wire.Initial, tt.version, wire.NewConnectionID(unhex(t, tt.dcid)),
 				wire.NewConnectionID(unhex(t, tt.scid)), token, tt.pn, tt.pnLen)
 			pnOffset := len(pkt) - tt.pnLen
 			wire.PatchLength(pkt, pnOffset, tt.pnLen+len(tt.payload)+Overhead)
 			wantHex(t, "header", pkt, tt.header)
 			pkt = append(pkt, tt.payload...)
 
-			sealer, _, err := NewInitial(wire.Version1, sampleDCID(t), tt.server)
+			sealer, _, err := NewInitial(tt.version, sampleDCID(t), tt.server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,7 +155,7 @@ func TestSampleInitial(t *testing.T) {
 			if !ok || h.Type != wire.Initial || h.PNOffset != pnOffset || h.PacketLen != len(pkt) {
 				t.Fatalf("ParseLong = %+v, %v", h, ok)
 			}
-			_, opener, err := NewInitial(wire.Version1, sampleDCID(t), !tt.server)
+			_, opener, err := NewInitial(tt.version, sampleDCID(t), !tt.server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,25 +171,27 @@ func TestSampleInitial(t *testing.T) {
 	}
 }
 
-// RFC 9001, Appendix A.4.
+// RFC 9001, Appendix A.4; RFC 9369, Appendix A.4.
 func TestSampleRetry(t *testing.T) {
-	want := unhex(t, sampleRetry)
-	got := wire.AppendRetry(nil, 0xf, wire.Version1, wire.ConnectionID{}, wire.NewConnectionID(unhex(t, "f067a5502a4262b5")), []byte("token"))
-	got = AppendRetryTag(got, wire.Version1, sampleDCID(t))
-	wantHex(t, "Retry", got, sampleRetry)
+	for v, sample := range map[wire.Version]string{wire.Version1: sampleRetry, wire.Version2: sampleRetryV2} {
+		want := unhex(t, sample)
+		got := wire.AppendRetry(nil, 0xf, v, wire.ConnectionID{}, wire.NewConnectionID(unhex(t, "f067a5502a4262b5")), []byte("token"))
+		got = AppendRetryTag(got, v, sampleDCID(t))
+		wantHex(t, "Retry", got, sample)
 
-	p, ok := wire.ParseRetry(want)
-	if !ok || string(p.Token) != "token" || !VerifyRetry(&p, sampleDCID(t)) {
-		t.Fatalf("the sample does not verify: %+v, %v", p, ok)
-	}
-	if VerifyRetry(&p, wire.NewConnectionID([]byte("another"))) {
-		t.Error("verifies for another connection ID")
-	}
-	for i := range want {
-		b := bytes.Clone(want)
-		b[i] ^= 1
-		if p, ok := wire.ParseRetry(b); ok && VerifyRetry(&p, sampleDCID(t)) {
-			t.Errorf("verifies with byte %d changed", i)
+		p, ok := wire.ParseRetry(want)
+		if !ok || p.Version != v || string(p.Token) != "token" || !VerifyRetry(&p, sampleDCID(t)) {
+			t.Fatalf("the sample does not verify: %+v, %v", p, ok)
+		}
+		if VerifyRetry(&p, wire.NewConnectionID([]byte("another"))) {
+			t.Error("verifies for another connection ID")
+		}
+		for i := range want {
+			b := bytes.Clone(want)
+			b[i] ^= 1
+			if p, ok := wire.ParseRetry(b); ok && VerifyRetry(&p, sampleDCID(t)) {
+				t.Errorf("verifies with byte %d changed", i)
+			}
 		}
 	}
 }

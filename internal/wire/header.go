@@ -133,7 +133,7 @@ func ParseLong(b []byte) (h LongHeader, ok bool) {
 	if !h.Version.Known() {
 		return h, false
 	}
-	h.Type = PacketType(b[0] >> 4 & 3)
+	h.Type = h.Version.packetType(b[0])
 	h.DCID, h.SCID = NewConnectionID(dcid), NewConnectionID(scid)
 	if h.Type == Retry {
 		// RFC 9000, Section 17.2.5.2: the token must not be empty.
@@ -169,7 +169,7 @@ func LongHeaderLen(typ PacketType, dcid, scid ConnectionID, tokenLen, pnLen int)
 // AppendLong appends the header of an Initial, 0-RTT or Handshake packet up to and including the packet number, of
 // pnLen bytes. Its Length field takes two bytes and is to be set by [PatchLength]. token is used for Initial only.
 func AppendLong(b []byte, typ PacketType, v Version, dcid, scid ConnectionID, token []byte, pn uint64, pnLen int) []byte {
-	b = append(b, longBit|fixedBit|byte(typ)<<4|byte(pnLen-1))
+	b = append(b, longBit|fixedBit|v.typeBits(typ)|byte(pnLen-1))
 	b = appendVersionAndIDs(b, v, dcid.Bytes(), scid.Bytes())
 	if typ == Initial {
 		b = AppendVarint(b, uint64(len(token)))

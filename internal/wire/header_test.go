@@ -7,14 +7,35 @@ import (
 	"testing"
 )
 
+// RFC 9000, Section 17.2, and RFC 9369, Section 3.2.
+func TestPacketTypes(t *testing.T) {
+	for _, tt := range []struct {
+		v     Version
+		typ   PacketType
+		first byte
+	}{
+		{Version1, Initial, 0xc0}, {Version1, ZeroRTT, 0xd0}, {Version1, Handshake, 0xe0}, {Version1, Retry, 0xf0},
+		{Version2, Initial, 0xd0}, {Version2, ZeroRTT, 0xe0}, {Version2, Handshake, 0xf0}, {Version2, Retry, 0xc0},
+	} {
+		b := AppendRetry(nil, 0, tt.v, cid("client"), cid("server"), make([]byte, 50))
+		if tt.typ != Retry {
+			b = AppendPadding(AppendLong(nil, tt.typ, tt.v, cid("client"), cid("server"), nil, 0, 1), 50)
+		}
+		if h, ok := ParseLong(b); !ok || b[0] != tt.first || h.Type != tt.typ || h.Version != tt.v {
+			t.Errorf("version %v, %v: first byte %#x, parsed as %+v, %v", tt.v, tt.typ, b[0], h, ok)
+		}
+	}
+}
+
 func TestLongHeader(t *testing.T) {
 	const pn, payload = 0x1234567, 30
-	for _, typ := range []PacketType{Initial, ZeroRTT, Handshake} {
+	for i, typ := range []PacketType{Initial, ZeroRTT, Handshake, Initial, ZeroRTT, Handshake} {
+		v := []Version{Version1, Version2}[i/3]
 		for _, token := range []string{"", "token", string(make([]byte, 100))} {
 			for pnLen := 1; pnLen <= 4; pnLen++ {
-				name := fmt.Sprintf("%v, token of %d, packet number of %d", typ, len(token), pnLen)
+				name := fmt.Sprintf("version %v, %v, token of %d, packet number of %d", v, typ, len(token), pnLen)
 				dcid, scid := cid("12345678"), cid("source")
-				b := AppendLong(nil, typ, Version1, dcid, scid, []byte(token), pn, pnLen)
+				b := AppendLong(nil, typ, v, dcid, scid, []byte(token), pn, pnLen)
 				if got := LongHeaderLen(typ, dcid, scid, len(token), pnLen); got != len(b) {
 					t.Errorf("%s: LongHeaderLen %d, is %d", name, got, len(b))
 				}
@@ -23,7 +44,7 @@ func TestLongHeader(t *testing.T) {
 				b = AppendPadding(b, payload)
 				whole := len(b)
 				h, ok := ParseLong(append(b, "the next packet"...))
-				if !ok || h.Type != typ || h.Version != Version1 || h.DCID != dcid || h.SCID != scid ||
+				if !ok || h.Type != typ || h.Version != v || h.DCID != dcid || h.SCID != scid ||
 					h.PNOffset != pnOffset || h.PacketLen != whole || h.PayloadLen() != pnLen+payload {
 					t.Errorf("%s: %+v, %v", name, h, ok)
 				}
@@ -180,6 +201,8 @@ func FuzzHeader(f *testing.F) {
 	f.Add(longPacket(0xc0, 1, "12345678", "s", append([]byte{3, 't', 'o', 'k', 20}, make([]byte, 20)...)...))
 	f.Add(longPacket(0xd0, 1, "12345678", "s", append([]byte{20}, make([]byte, 20)...)...))
 	f.Add(longPacket(0xf0, 1, "", "s", make([]byte, 20)...))
+	f.Add(longPacket(0xd0, Version2, "12345678", "s", append([]byte{0, 20}, make([]byte, 20)...)...))
+	f.Add(longPacket(0xc0, Version2, "", "s", make([]byte, 20)...))
 	f.Add(AppendVersionNegotiation(nil, 0, []byte("d"), []byte("s"), 1, 2))
 	f.Add(AppendShort(nil, cid("12345678"), true, true, 7, 2))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -27,7 +27,7 @@ func ParseRetry(b []byte) (p RetryPacket, ok bool) {
 // AppendRetry appends a Retry packet without its tag. The four low bits of its first byte have no meaning and are
 // taken from random.
 func AppendRetry(b []byte, random byte, v Version, dcid, scid ConnectionID, token []byte) []byte {
-	b = append(b, longBit|fixedBit|byte(Retry)<<4|random&0x0f)
+	b = append(b, longBit|fixedBit|v.typeBits(Retry)|random&0x0f)
 	b = binary.BigEndian.AppendUint32(b, uint32(v))
 	b = append(b, byte(dcid.Len()))
 	b = dcid.Append(b)

@@ -36,6 +36,9 @@ type TransportParameters struct {
 	ActiveConnectionIDLimit        uint64 // at least 2
 	MaxDatagramFrameSize           uint64 // bytes of a DATAGRAM frame, its type and length included; 0 means none
 
+	// Versions is version_information (RFC 9368, Section 3). It is sent if and only if its Chosen is not zero.
+	Versions VersionInformation
+
 	// Unknown are the peer's parameters that this package does not know, at most 16 of them, in the order sent. They
 	// are not sent by AppendTransportParameters.
 	Unknown []UnknownParameter
@@ -84,6 +87,7 @@ const (
 	paramActiveConnectionIDLimit = 0x0e
 	paramInitialSCID             = 0x0f
 	paramRetrySCID               = 0x10
+	paramVersionInformation      = 0x11
 	paramMaxDatagramFrameSize    = 0x20
 )
 
@@ -139,6 +143,9 @@ func AppendTransportParameters(b []byte, p *TransportParameters, server bool, ra
 	}
 	integer(paramActiveConnectionIDLimit, p.ActiveConnectionIDLimit, def.ActiveConnectionIDLimit)
 	integer(paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
+	if p.Versions.Chosen != 0 {
+		value(paramVersionInformation, p.Versions.append(nil))
+	}
 
 	var grease [8]byte
 	binary.BigEndian.PutUint64(grease[:], random)
@@ -228,6 +235,8 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 		return p, errors.New("initial_source_connection_id is missing")
 	case server && seen&(1<<paramOriginalDCID) == 0:
 		return p, errors.New("original_destination_connection_id is missing")
+	case !server && !p.Versions.offersChosen():
+		return p, errors.New("version_information of a client whose Chosen Version is not available")
 	case p.Preferred != nil && p.InitialSCID.Len() == 0:
 		// RFC 9000, Section 18.2.
 		return p, errors.New("preferred_address of a server without connection IDs")
@@ -236,7 +245,7 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 }
 
 func (p *TransportParameters) isKnown(id uint64) bool {
-	return id <= paramRetrySCID || id == paramMaxDatagramFrameSize
+	return id <= paramVersionInformation || id == paramMaxDatagramFrameSize
 }
 
 // set parses the value of a known parameter.
@@ -268,6 +277,12 @@ func (p *TransportParameters) set(id uint64, v []byte) error {
 			return bad("disable_active_migration has a value")
 		}
 		p.DisableActiveMigration = true
+		return nil
+	case paramVersionInformation:
+		var ok bool
+		if p.Versions, ok = parseVersionInformation(v); !ok {
+			return bad("malformed version_information")
+		}
 		return nil
 	case paramPreferredAddress:
 		var ok bool

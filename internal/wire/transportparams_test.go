@@ -23,6 +23,7 @@ func fullParams() TransportParameters {
 		InitialMaxStreamsBidi: 100, InitialMaxStreamsUni: MaxStreams, AckDelayExponent: 20,
 		MaxAckDelay:            1<<14*time.Millisecond - time.Millisecond,
 		DisableActiveMigration: true, ActiveConnectionIDLimit: 8, MaxDatagramFrameSize: 65535,
+		Versions: VersionInformation{Chosen: Version1, Available: []Version{Version2, ReservedVersion(7), Version1}},
 	}
 }
 
@@ -45,6 +46,9 @@ func TestTransportParameters(t *testing.T) {
 	only6.Preferred.IPv4 = netip.AddrPort{}
 	emptyIDs := defaultParams()
 	emptyIDs.InitialSCID = ConnectionID{}
+	removed, leaving := defaultParams(), defaultParams()
+	removed.Versions = VersionInformation{Chosen: Version1, Available: []Version{Version2}}
+	leaving.Versions = VersionInformation{Chosen: Version1}
 	zero := defaultParams()
 	zero.AckDelayExponent, zero.MaxAckDelay = 0, 0
 	for _, tt := range []struct {
@@ -60,6 +64,8 @@ func TestTransportParameters(t *testing.T) {
 		{"defaults of a server", true, defaultParams()},
 		{"empty connection IDs", true, emptyIDs},
 		{"zero where the default is not", false, zero},
+		{"a server's chosen version that is being removed", true, removed},
+		{"no available version of a server", true, leaving},
 	} {
 		for random := range uint64(9) {
 			random *= 0x0123456789abcdef
@@ -156,6 +162,15 @@ func TestBadTransportParameters(t *testing.T) {
 		{"preferred_address cut short", true, param(0x0d, preferred("x")[1:]...), "preferred_address"},
 		{"preferred_address with bytes behind", true, param(0x0d, append(preferred("x"), 0)...), "preferred_address"},
 		{"empty preferred_address", true, param(0x0d), "preferred_address"},
+		// RFC 9368, Section 4.
+		{"empty version_information", true, param(0x11), "malformed version_information"},
+		{"version_information of 3 bytes", true, param(0x11, 0, 0, 1), "malformed version_information"},
+		{"version_information of 7 bytes", false, param(0x11, 0, 0, 0, 1, 0, 0, 0), "malformed version_information"},
+		{"Chosen Version of zero", true, param(0x11, 0, 0, 0, 0), "malformed version_information"},
+		{"Available Version of zero", false, param(0x11, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0), "malformed version_information"},
+		{"client: Chosen Version not available", false, param(0x11, 0, 0, 0, 1, 0, 0, 0, 2), "not available"},
+		{"client: no version available", false, param(0x11, 0, 0, 0, 1), "not available"},
+		{"version_information twice", true, append(param(0x11, 0, 0, 0, 1), param(0x11, 0, 0, 0, 1)...), "twice"},
 	} {
 		b := tt.b
 		// What is not under test is in order.

@@ -5,11 +5,32 @@ import "fmt"
 // Version is a QUIC version number.
 type Version uint32
 
-// Version1 is QUIC version 1 (RFC 9000).
-const Version1 Version = 1
+// The versions whose packets this package knows.
+const (
+	Version1 Version = 1          // RFC 9000
+	Version2 Version = 0x6b3343cf // RFC 9369
+)
 
 // Known reports whether this package knows the version's packets.
-func (v Version) Known() bool { return v == Version1 }
+func (v Version) Known() bool { return v == Version1 || v == Version2 }
+
+// typeBits returns what stands for a packet type in the first byte of a long header. RFC 9369, Section 3.2: version 2
+// has every type one further.
+func (v Version) typeBits(t PacketType) byte {
+	if v == Version2 {
+		t++
+	}
+	return byte(t&3) << 4
+}
+
+// packetType is the inverse of typeBits.
+func (v Version) packetType(first byte) PacketType {
+	t := PacketType(first >> 4)
+	if v == Version2 {
+		t--
+	}
+	return t & 3
+}
 
 // Reserved reports whether v is of the form 0x?a?a?a?a, which no version is and which exercises version negotiation
 // (RFC 9000, Section 15).
@@ -22,6 +43,8 @@ func (v Version) String() string {
 	switch {
 	case v == Version1:
 		return "1"
+	case v == Version2:
+		return "2"
 	case v.Reserved():
 		return fmt.Sprintf("reserved 0x%08x", uint32(v))
 	}
