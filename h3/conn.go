@@ -49,8 +49,9 @@ type Conn struct {
 	updates        []priorityUpdate
 	prioritized    bool // servers: the client uses priorities (RFC 9218)
 
-	streamsAvailable bool // to be told
-	closed           bool // to be told, with closeErr
+	heldSince        time.Time // when the decoder first had something to say that was held back; zero: nothing is
+	streamsAvailable bool      // to be told
+	closed           bool      // to be told, with closeErr
 	closeErr         error
 	err              *Error // why this side ends the connection
 	closing          bool   // QUIC knows of err
@@ -216,7 +217,7 @@ func (c *Conn) pop() *Stream {
 
 // Flush opens the control and QPACK streams as soon as QUIC allows, gives it their pending bytes and, after an error,
 // closes the connection. Call it when the events are drained and after calls on Conn and its streams, before the QUIC
-// connection is polled for datagrams.
+// connection is polled for datagrams; and when NextTimeout says so.
 func (c *Conn) Flush(now time.Time) {
 	c.giveBack()
 	if c.closeErr != nil {
@@ -227,7 +228,7 @@ func (c *Conn) Flush(now time.Time) {
 			c.flush(&c.control)
 		}
 		c.flushQPACK(&c.encoder, c.enc)
-		c.flushQPACK(&c.decoder, c.dec)
+		c.flushDecoder(now)
 		c.sendGreaseStream()
 	}
 	if c.err != nil && !c.closing {

@@ -497,6 +497,46 @@ func TestDynamicTable(t *testing.T) {
 	}
 }
 
+// What the decoder has to say costs no datagrams as long as there are others, and does not wait for them for long.
+func TestDecoderWaits(t *testing.T) {
+	p := newPair(t, pairOptions{})
+	request := with(getRequest, "x-custom", "some value or other")
+	exchange := func() {
+		p.request(request, true)
+		p.settle()
+		if err := p.one(quic.Server, EventHeaders).Stream.SendHeaders(with(okResponse, "x-custom", "yet another"), true); err != nil {
+			t.Fatal(err)
+		}
+		p.settle()
+		p.one(quic.Client, EventHeaders)
+	}
+	for range 4 {
+		exchange()
+		p.run()
+	}
+	before := [2]quic.Stats{p.q[0].Stats(), p.q[1].Stats()}
+	const n = 10
+	for range n {
+		exchange()
+	}
+	for side, q := range p.q {
+		if sent := q.Stats().DatagramsSent - before[side].DatagramsSent; sent != n {
+			t.Errorf("%v: %d datagrams for %d requests", quic.Side(side), sent, n)
+		}
+	}
+	client := p.h[quic.Client]
+	if len(client.dec.Pending()) == 0 {
+		t.Fatal("no section was acknowledged")
+	}
+	if at, ok := client.NextTimeout(); !ok || at.After(p.now.Add(holdTime)) {
+		t.Fatalf("timeout %v, %v", at.Sub(p.now), ok)
+	}
+	p.run()
+	if _, ok := client.NextTimeout(); ok || len(client.dec.Pending()) > 0 {
+		t.Error("the acknowledgments still wait")
+	}
+}
+
 // A peer that gives no credit on the control and QPACK streams must not make us hold ever more.
 func TestQPACKStreamWithoutCredit(t *testing.T) {
 	p := newPair(t, pairOptions{

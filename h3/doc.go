@@ -13,7 +13,7 @@
 //		// requests, responses, bodies: the application's part
 //	}
 //	c.Flush(now)
-//	// and then q.PollTransmit, q.NextTimeout and so on, as package quic says
+//	// and then q.PollTransmit, q.NextTimeout and so on, as package quic says; c.NextTimeout is another deadline
 //
 // HandleEvent only notes; NextEvent and [Stream.TryReadBody] read. So what nobody asks for stays in QUIC's flow-control
 // window: a slow reader slows its peer down, and takes no memory here.

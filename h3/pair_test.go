@@ -191,6 +191,11 @@ func (p *pair) run() {
 			if at, ok := q.NextTimeout(); ok && at.Before(next) {
 				next = at
 			}
+			if h := p.h[side]; h != nil {
+				if at, ok := h.NextTimeout(); ok && at.Before(next) {
+					next = at
+				}
+			}
 		}
 		if next.Equal(limit) {
 			return
@@ -210,6 +215,27 @@ func (p *pair) run() {
 		}
 	}
 	p.t.Fatal("the connections do not come to rest")
+}
+
+// settle goes on until nothing is on the link, whatever the timers wait for.
+func (p *pair) settle() {
+	for {
+		for side := range p.q {
+			p.pump(quic.Side(side))
+		}
+		moved := false
+		for side, q := range p.q {
+			for _, d := range p.link[side] {
+				p.now = d.at
+				q.Receive(p.now, d.in)
+				moved = true
+			}
+			p.link[side] = nil
+		}
+		if !moved {
+			return
+		}
+	}
 }
 
 // open opens a stream on a side without a Conn and writes to it.

@@ -2,6 +2,7 @@ package h3
 
 import (
 	"io"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
 	"github.com/dunlin-quic/dunlin/quic"
@@ -70,6 +71,34 @@ func (c *Conn) flushQPACK(s *outStream, p pending) {
 	if len(b) > maxPending {
 		c.fail(ExcessiveLoad, "the QPACK streams get no flow-control credit")
 	}
+}
+
+const (
+	// holdTime is how long the decoder's instructions wait for company, as long as QUIC's acknowledgments do.
+	holdTime = 25 * time.Millisecond
+	// maxHeld bounds them: some dozens of acknowledged sections.
+	maxHeld = 64
+)
+
+// flushDecoder is flushQPACK for the decoder, whose acknowledgments nobody waits for before the next request or response
+// (RFC 9204, Section 4.4). They travel with that: a datagram of their own would cost as much as a small request.
+func (c *Conn) flushDecoder(now time.Time) {
+	n := len(c.dec.Pending())
+	if c.decoder.qs != nil && n > 0 && n < maxHeld && !c.q.Sending() {
+		if c.heldSince.IsZero() {
+			c.heldSince = now
+		}
+		if now.Sub(c.heldSince) < holdTime {
+			return
+		}
+	}
+	c.heldSince = time.Time{}
+	c.flushQPACK(&c.decoder, c.dec)
+}
+
+// NextTimeout returns when Flush is to be called at the latest, though nothing happens; false if that does not matter.
+func (c *Conn) NextTimeout() (time.Time, bool) {
+	return c.heldSince.Add(holdTime), !c.heldSince.IsZero() && c.closeErr == nil && c.err == nil
 }
 
 // writeCritical writes to a stream that the peer must not refuse (RFC 9114, Section 6.2.1; RFC 9204, Section 4.2).

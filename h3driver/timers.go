@@ -64,6 +64,9 @@ func (d *driver) NextDeadline() (time.Time, bool) {
 	if d.draining == drainAnnounced || d.draining == drainLinger {
 		earlier(d.drainAt)
 	}
+	if at, ok := d.h3.NextTimeout(); ok {
+		earlier(at)
+	}
 	return deadline, !deadline.IsZero() && !d.closing && !d.closed
 }
 

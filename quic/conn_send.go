@@ -396,6 +396,10 @@ func (c *Conn) pending1RTT() bool {
 	return c.streams.pending() || c.pendingControl() || !c.datagrams.out.empty()
 }
 
+// Sending reports whether there is anything to be sent besides acknowledgments, now or when congestion control allows it. What
+// is in no hurry, and too little for a datagram of its own, can wait until then.
+func (c *Conn) Sending() bool { return c.err == nil && c.pendingData() }
+
 // pendingData reports whether there is anything to send besides acknowledgments.
 func (c *Conn) pendingData() bool {
 	if c.hs != nil {
