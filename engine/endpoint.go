@@ -117,7 +117,7 @@ func (e *Endpoint) openDoors(l *Listener) error {
 		if e.tokens == nil {
 			e.tokens = quic.NewTokenStore(tokenStoreSize)
 		}
-		cfg.Retry, cfg.Tokens = l.retry, e.tokens
+		cfg.Versions, cfg.Retry, cfg.Tokens = l.cfg.Versions, l.retry, e.tokens
 	}
 	for _, r := range e.routers {
 		demux, err := quic.NewDemux(cfg)

@@ -18,6 +18,15 @@ type Config struct {
 	// (or InsecureSkipVerify). MinVersion is raised to TLS 1.3.
 	TLS *tls.Config
 
+	// Versions are the versions of QUIC to use, the preferred one first. A server picks the first one that the client
+	// offers, at no cost of a round trip (RFC 9368, Section 2.3). A client offers all of them, and falls back to the first
+	// one that a server speaks which does not know that of its first packets. Versions 1 and 2 differ in nothing that an
+	// application sees. Default: all that there are; a client then prefers version 1, a server what the client prefers.
+	Versions []Version
+	// OriginalVersion is the one of Versions that a client's first packets are of. A server that does not know it costs
+	// a round trip. Default: version 1 if that is among them, else the preferred one.
+	OriginalVersion Version
+
 	// HandshakeTimeout bounds the time until the handshake is confirmed. Default 10 s.
 	HandshakeTimeout time.Duration
 	// IdleTimeout is the max_idle_timeout offered to the peer; the lower of both sides' holds
@@ -59,17 +68,20 @@ type Config struct {
 	// Rand is the source of connection IDs and other unpredictable bytes. Default crypto/rand.Reader.
 	Rand io.Reader
 
+	peersChoice bool // a server picks what the client prefers
+
 	secrets *endpointSecrets // set by Resolve: the config is complete, and never changes again
 }
 
 // TokenCache keeps address-validation tokens of servers for clients (RFC 9000, Section 8.1.3). Safe for concurrent
 // use, and non-blocking.
 type TokenCache interface {
-	// PutToken keeps token, which the callee owns, for connections to serverName.
-	PutToken(serverName string, token []byte)
-	// TakeToken returns a token for serverName and forgets it, so that no token is seen on two connections; nil if
-	// there is none.
-	TakeToken(serverName string) []byte
+	// PutToken keeps token, which the callee owns, for connections to serverName that begin with version v: no other is
+	// it good for (RFC 9369, Section 5).
+	PutToken(serverName string, v Version, token []byte)
+	// TakeToken returns a token for serverName and version v and forgets it, so that no token is seen on two
+	// connections; nil if there is none.
+	TakeToken(serverName string, v Version) []byte
 }
 
 // CongestionControl names a congestion controller.
@@ -119,6 +131,9 @@ func (c *Config) Resolve() (*Config, error) {
 	if r.TLS.MinVersion < tls.VersionTLS13 {
 		r.TLS = r.TLS.Clone()
 		r.TLS.MinVersion = tls.VersionTLS13
+	}
+	if err := r.resolveVersions(); err != nil {
+		return nil, err
 	}
 	r.HandshakeTimeout = durationOr(r.HandshakeTimeout, 10*time.Second)
 	r.IdleTimeout = durationOr(r.IdleTimeout, 30*time.Second)

@@ -71,7 +71,7 @@ type arrivals struct {
 }
 
 func newConn(now time.Time, cfg *Config, side Side, addr Path, version Version) *Conn {
-	c := &Conn{cfg: cfg, secrets: cfg.secrets, side: side, version: version, epoch: monotime.NewEpoch(now)}
+	c := &Conn{cfg: cfg, secrets: cfg.secrets, side: side, epoch: monotime.NewEpoch(now)}
 	c.now = c.epoch.At(now)
 	c.created = c.now
 	c.arrivals.last = c.now
@@ -79,24 +79,34 @@ func newConn(now time.Time, cfg *Config, side Side, addr Path, version Version) 
 	c.path = &path{addr: addr, validated: side == Client}
 	c.path.mtu.init(cfg.MaxPacketSize)
 	c.local.limit = 1
-	c.rec.Init(recovery.Config{
-		Client:      side == Client,
-		Controller:  newController(cfg, minDatagramSize),
-		MaxDatagram: minDatagramSize,
-		NoPacing:    cfg.NoPacing,
-		Seed:        [2]uint64{c.randomUint64(), c.randomUint64()},
-	})
+	c.initRecovery()
 	c.recv.Init(recovery.AppData, ownMaxAckDelay, ownAckDelayExponent)
 	c.streams.init(side, cfg)
 	c.datagrams.init(cfg)
-	c.hs = &handshake{}
-	if cfg.HandshakeTimeout > 0 {
-		c.hs.deadline = c.now.Add(cfg.HandshakeTimeout)
+	c.initHandshake(version)
+	return c
+}
+
+func (c *Conn) initRecovery() {
+	c.rec.Init(recovery.Config{
+		Client:      c.side == Client,
+		Controller:  newController(c.cfg, minDatagramSize),
+		MaxDatagram: minDatagramSize,
+		NoPacing:    c.cfg.NoPacing,
+		Seed:        [2]uint64{c.randomUint64(), c.randomUint64()},
+	})
+}
+
+// initHandshake begins a handshake with version v.
+func (c *Conn) initHandshake(v Version) {
+	c.version = v
+	c.hs = &handshake{chosen: v}
+	if c.cfg.HandshakeTimeout > 0 {
+		c.hs.deadline = c.now.Add(c.cfg.HandshakeTimeout)
 	}
 	for s := range c.hs.spaces {
 		c.hs.spaces[s].recv.Init(recovery.Space(s), ownMaxAckDelay, ownAckDelayExponent)
 	}
-	return c
 }
 
 // The values of max_ack_delay and ack_delay_exponent that this side offers: those that need no saying (RFC 9000, Section
@@ -120,28 +130,31 @@ func NewClient(now time.Time, cfg *Config, path Path) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(now, cfg, Client, path, Version1)
+	c := newConn(now, cfg, Client, path, cfg.OriginalVersion)
 	c.useOwnCID(cfg.ConnectionIDs.Generate())
+	if err := c.startClient(); err != nil {
+		return nil, fmt.Errorf("quic: %w", err)
+	}
+	return c, nil
+}
 
+// startClient begins a connection attempt with the version chosen.
+func (c *Conn) startClient() error {
 	// RFC 9000, Section 7.2: a destination connection ID that nobody can predict, of 8 bytes at least.
 	var dcid [8]byte
-	mustRead(cfg.Rand, dcid[:])
+	mustRead(c.cfg.Rand, dcid[:])
 	c.hs.origDCID = wire.NewConnectionID(dcid[:])
 	c.hs.initialDCID = c.hs.origDCID
 	c.path.dcid = c.hs.origDCID
 	if err := c.setInitialKeys(); err != nil {
-		return nil, fmt.Errorf("quic: %w", err)
+		return err
 	}
-	if cfg.Tokens != nil {
-		if token := cfg.Tokens.TakeToken(cfg.TLS.ServerName); len(token) <= maxTokenLen {
+	if c.cfg.Tokens != nil {
+		if token := c.cfg.Tokens.TakeToken(c.cfg.TLS.ServerName, c.version); len(token) <= maxTokenLen {
 			c.hs.token = token
 		}
 	}
-	tp := c.ownParameters()
-	if err := c.startTLS(&tp); err != nil {
-		return nil, fmt.Errorf("quic: %w", err)
-	}
-	return c, nil
+	return c.startTLS()
 }
 
 // NewServer starts the server side of the connection attempt that [Demux] accepted. The caller then passes the first
@@ -155,7 +168,7 @@ func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
 	c.path.validated = in.Validated
 	c.path.dcid = in.SCID
 	c.hs.peerSCID = in.SCID
-	c.hs.origDCID, c.hs.initialDCID = in.ODCID, in.DCID
+	c.hs.origDCID, c.hs.initialDCID, c.hs.retried = in.ODCID, in.DCID, in.Retried
 	// Until the client knows ours, it uses the connection ID that it made up, or got by Retry.
 	c.endpointEvent(EndpointEvent{Kind: EndpointCIDIssued, CID: in.DCID})
 	c.useOwnCID(cfg.ConnectionIDs.Generate())
@@ -171,13 +184,7 @@ func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
 	}
 	c.updateAmplification()
 
-	tp := c.ownParameters()
-	tp.OriginalDCID = in.ODCID
-	tp.RetrySCID, tp.HasRetrySCID = in.DCID, in.Retried
-	if id := c.local.active[0].id; id.Len() > 0 {
-		tp.ResetToken, tp.HasResetToken = c.secrets.resetToken(id), true
-	}
-	if err := c.startTLS(&tp); err != nil {
+	if err := c.startTLS(); err != nil {
 		return nil, fmt.Errorf("quic: %w", err)
 	}
 	return c, nil
@@ -202,6 +209,7 @@ func (c *Conn) setInitialKeys() error {
 	var err error
 	s := &c.hs.spaces[recovery.Initial]
 	s.sealer, s.opener, err = protect.NewInitial(c.version, c.hs.initialDCID, c.side == Server)
+	c.hs.other = otherVersion{}
 	return err
 }
 
@@ -227,7 +235,7 @@ func (c *Conn) OpenStream(d Dir) (*Stream, error) {
 // Side returns which side this is.
 func (c *Conn) Side() Side { return c.side }
 
-// Version returns the version of QUIC in use.
+// Version returns the version of QUIC in use. It is settled once Established reports true.
 func (c *Conn) Version() Version { return c.version }
 
 // Path returns the path in use.

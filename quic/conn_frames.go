@@ -11,7 +11,9 @@ type packetIn struct {
 	d     *datagramIn
 	typ   wire.PacketType
 	space recovery.Space
-	local uint64 // sequence number of our connection ID that it was sent to
+	// version is that of a packet with a long header.
+	version Version
+	local   uint64 // sequence number of our connection ID that it was sent to
 
 	phase uint64 // of the keys of a 1-RTT packet
 
@@ -94,6 +96,11 @@ func (c *Conn) handleFrame(in *packetIn, t wire.FrameType, b []byte) (n int, err
 		f, n := wire.ParseCrypto(b)
 		if n == 0 {
 			return 0, nil
+		}
+		if in.space == recovery.Initial {
+			if err := c.receivedInitialCrypto(in.version); err != nil {
+				return n, err
+			}
 		}
 		return n, c.handleCrypto(in.space, f)
 	case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
@@ -250,7 +257,7 @@ func (c *Conn) handleNewToken(token []byte) *TransportError {
 		return transportError(ProtocolViolation, "NEW_TOKEN from a client")
 	}
 	if c.cfg.Tokens != nil && len(token) <= maxTokenLen {
-		c.cfg.Tokens.PutToken(c.cfg.TLS.ServerName, append([]byte(nil), token...))
+		c.cfg.Tokens.PutToken(c.cfg.TLS.ServerName, c.version, append([]byte(nil), token...))
 	}
 	return nil
 }

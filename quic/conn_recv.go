@@ -95,12 +95,12 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 			return ours || fate != packetBad
 		}
 		h, ok := wire.ParseLong(data)
-		if !ok || h.Version != c.version || h.Type == wire.Retry {
+		if !ok || h.Type == wire.Retry {
 			if inv, ok := wire.ParseInvariant(data, 0); ok && first && inv.Version == 0 {
 				c.handleVersionNegotiation(data)
 				return true
 			}
-			if ok && first && h.Version == c.version {
+			if ok && first {
 				c.handleRetry(data)
 				return true
 			}
@@ -150,8 +150,12 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		space = recovery.Handshake
 	}
 	s := &c.hs.spaces[space]
+	if s.gone {
+		return packetDrop
+	}
+	opener, ok := c.longOpener(space, h.Version)
 	switch {
-	case s.gone:
+	case !ok:
 		return packetDrop
 	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize:
 		return packetDrop // RFC 9000, Section 14.1
@@ -159,18 +163,18 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		return packetDrop // RFC 9000, Section 17.2.2
 	case (c.hs.heard || c.side == Server) && h.SCID != c.hs.peerSCID:
 		return packetDrop // RFC 9000, Section 7.2: the peer's first choice holds
-	case s.opener == nil:
+	case opener == nil:
 		if !c.hs.aside.add(d, data) {
 			return packetDrop
 		}
 		return packetAside
 	}
 	pkt := data[:h.PacketLen:h.PacketLen]
-	pn, pnLen, ok := s.opener.Unmask(pkt, h.PNOffset, expectedPN(&s.recv))
+	pn, pnLen, ok := opener.Unmask(pkt, h.PNOffset, expectedPN(&s.recv))
 	if !ok {
 		return packetBad
 	}
-	payload, err := s.opener.Open(pkt, h.PNOffset+pnLen, pn)
+	payload, err := opener.Open(pkt, h.PNOffset+pnLen, pn)
 	if err != nil {
 		return packetBad
 	}
@@ -190,6 +194,13 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	if d.path == nil {
 		d.path = c.path
 	}
+	if h.Version != c.version && h.Version != c.hs.chosen {
+		// RFC 9369, Section 4.1: so a client learns which version was negotiated.
+		if err := c.switchVersion(h.Version); err != nil {
+			c.fail(err)
+			return packetOpened
+		}
+	}
 	if space == recovery.Handshake && c.side == Server {
 		// RFC 9001, Section 4.9.1, and RFC 9000, Section 8.1: the client has our Handshake keys, hence it is where
 		// it says.
@@ -197,7 +208,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		c.path.validated = true
 		c.updateAmplification()
 	}
-	in := packetIn{d: d, typ: h.Type, space: space}
+	in := packetIn{d: d, typ: h.Type, space: space, version: h.Version}
 	if !c.handlePayload(&in, payload) {
 		return packetOpened
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,10 @@ import (
 
 // DemuxConfig configures a [Demux]. The zero value is the default for every field and a negative number means none.
 type DemuxConfig struct {
+	// Versions are the versions that clients may begin with, and that those who begin with others are told of. Default:
+	// all that there are. A fleet that adds or removes a version one server at a time can let this list differ from that
+	// of the Config for a while (RFC 9368, Section 5).
+	Versions []Version
 	// ConnectionIDs is the generator of the connections behind this Demux; nil means 8 random bytes.
 	ConnectionIDs ConnectionIDGenerator
 	// StatelessResetKey makes stateless reset tokens and address-validation tokens. Share it between the routers of a
@@ -59,7 +64,8 @@ type Demux struct {
 	cids    ConnectionIDGenerator
 	secrets *endpointSecrets
 	lives   tokenLives
-	scratch []byte // a copy of the Initial packet that is being authenticated
+	offered []Version // a reserved version, then those of cfg
+	scratch []byte    // a copy of the Initial packet that is being authenticated
 	counts  [numDemuxReasons]atomic.Uint64
 }
 
@@ -80,6 +86,10 @@ func NewDemux(cfg DemuxConfig) (*Demux, error) {
 		d.lives.new = defaultTokenLife
 	}
 	var err error
+	if d.cfg.Versions, err = resolveVersions(cfg.Versions); err != nil {
+		return nil, err
+	}
+	d.offered = append([]Version{0}, d.cfg.Versions...)
 	d.secrets, err = newEndpointSecrets(cfg.StatelessResetKey, cfg.Rand)
 	return d, err
 }
@@ -136,7 +146,7 @@ type DemuxReason uint8
 const (
 	// Dropped.
 	DropNotQUIC             DemuxReason = iota // too short, or the fixed bit is not set
-	DropMalformed                              // a long header of a version known here that is cut short or breaks its rules
+	DropMalformed                              // a long header of a version spoken here that is cut short or breaks its rules
 	DropSmallUnknownVersion                    // an unknown version in less than 1,200 bytes (RFC 9000, Section 5.2.2)
 	DropVersionNegotiation                     // never answered, lest two endpoints answer each other
 	DropSmallInitial                           // an Initial in a datagram of less than 1,200 bytes (Section 14.1)
@@ -220,7 +230,7 @@ func (d *Demux) Handle(now time.Time, path Path, datagram, reply []byte, underLo
 		return d.drop(DropVersionNegotiation)
 	case d.cfg.NoAccept:
 		return d.drop(DropNotAccepting)
-	case inv.Version != wire.Version1:
+	case !slices.Contains(d.cfg.Versions, inv.Version):
 		return d.negotiate(datagram, inv, reply[:0])
 	}
 	h, ok := wire.ParseLong(datagram)
@@ -244,7 +254,7 @@ func (d *Demux) initial(
 	if len(datagram) < wire.MinInitialDatagram {
 		return d.drop(DropSmallInitial)
 	}
-	token := d.secrets.openToken(now, path.Remote, h.DCID, h.Token, d.lives)
+	token := d.secrets.openToken(now, h.Version, path.Remote, h.DCID, h.Token, d.lives)
 	// RFC 9000, Section 7.2. After a Retry, the ID is of our making and as long as those are.
 	afterRetry := token.verdict == tokenRetry || token.verdict == tokenBadRetry
 	if n := h.DCID.Len(); n < wire.MinClientDCIDLen && (!afterRetry || n != d.cids.Len()) {
@@ -308,7 +318,7 @@ func (d *Demux) retry(now time.Time, path Path, h *wire.LongHeader, b []byte) De
 	var random [1]byte
 	mustRead(d.cfg.Rand, random[:])
 	b = wire.AppendRetry(b, random[0], h.Version, h.SCID, scid, nil)
-	b = d.secrets.appendRetryToken(b, now, path.Remote, h.DCID, scid, d.cfg.Rand)
+	b = d.secrets.appendRetryToken(b, now, h.Version, path.Remote, h.DCID, scid, d.cfg.Rand)
 	return d.reply(ReplyRetry, protect.AppendRetryTag(b, h.Version, h.DCID))
 }
 
@@ -325,8 +335,8 @@ func (d *Demux) negotiate(datagram []byte, inv wire.Invariant, b []byte) Decisio
 	if grease == inv.Version {
 		grease ^= 0x10
 	}
-	return d.reply(ReplyVersionNegotiation,
-		wire.AppendVersionNegotiation(b, random[0], inv.SCID, inv.DCID, grease, wire.Version1))
+	d.offered[0] = grease
+	return d.reply(ReplyVersionNegotiation, wire.AppendVersionNegotiation(b, random[0], inv.SCID, inv.DCID, d.offered...))
 }
 
 // Sizes of stateless resets (RFC 9000, Section 10.3), in bytes.

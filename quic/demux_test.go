@@ -38,24 +38,25 @@ func newDemux(t testing.TB, cfg DemuxConfig) *Demux {
 
 // attempt is a client's connection attempt, as far as the front door is concerned.
 type attempt struct {
+	version    Version
 	dcid, scid ConnectionID
 	token      []byte
 	size       int // of the datagram
 }
 
 func newAttempt() attempt {
-	return attempt{dcid: wire.NewConnectionID([]byte("12345678")), scid: wire.NewConnectionID([]byte("me")), size: 1200}
+	return attempt{version: Version1, dcid: wire.NewConnectionID([]byte("12345678")), scid: wire.NewConnectionID([]byte("me")), size: 1200}
 }
 
 // initial returns the client's first datagram.
 func (a attempt) initial(t testing.TB) []byte {
 	t.Helper()
-	sealer, _, err := protect.NewInitial(wire.Version1, a.dcid, false)
+	sealer, _, err := protect.NewInitial(a.version, a.dcid, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const pnLen = 2
-	b := wire.AppendLong(make([]byte, 0, a.size), wire.Initial, wire.Version1, a.dcid, a.scid, a.token, 0, pnLen)
+	b := wire.AppendLong(make([]byte, 0, a.size), wire.Initial, a.version, a.dcid, a.scid, a.token, 0, pnLen)
 	pnOffset := len(b) - pnLen
 	wire.PatchLength(b, pnOffset, a.size-pnOffset)
 	b = wire.AppendPing(b)
@@ -92,7 +93,7 @@ func (a attempt) readClose(t testing.TB, pkt []byte) wire.ConnectionCloseFrame {
 	if !ok || h.Type != wire.Initial || h.DCID != a.scid || h.PacketLen != len(pkt) {
 		t.Fatalf("reply %+v, %v", h, ok)
 	}
-	_, opener, err := protect.NewInitial(wire.Version1, a.dcid, false)
+	_, opener, err := protect.NewInitial(a.version, a.dcid, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func TestDemuxNoRoomForReply(t *testing.T) {
 func TestDemuxVersionNegotiation(t *testing.T) {
 	d := newDemux(t, DemuxConfig{})
 	long := string(bytes.Repeat([]byte("l"), 255))
-	for _, v := range []uint32{2, 0x6b3343cf, 0xff00001d, 0xffffffff, 0x0a0a0a0a, 0x1a2a3a4a} {
+	for _, v := range []uint32{2, 0x709a50c4, 0xff00001d, 0xffffffff, 0x0a0a0a0a, 0x1a2a3a4a} {
 		for _, ids := range [][2]string{{"12345678", "me"}, {"", ""}, {"1", ""}, {long, long}} {
 			for range 50 { // whatever is random
 				b := append(demuxLong(0xc0, v, ids[0], ids[1]), make([]byte, 1200)...)
@@ -241,7 +242,7 @@ func TestDemuxVersionNegotiation(t *testing.T) {
 				if !ok || string(p.DCID) != ids[1] || string(p.SCID) != ids[0] {
 					t.Fatalf("%+v, %v", p, ok)
 				}
-				if p.Len() != 2 || !p.Contains(wire.Version1) || !p.Version(0).Reserved() || p.Contains(wire.Version(v)) {
+				if p.Len() != 3 || !p.Contains(Version1) || !p.Contains(Version2) || !p.Version(0).Reserved() || p.Contains(wire.Version(v)) {
 					t.Fatalf("answer to version %#x: %v, %v", v, p.Version(0), p.Version(1))
 				}
 				// RFC 9000, Section 6.1: the answer gets no answer.
@@ -249,6 +250,63 @@ func TestDemuxVersionNegotiation(t *testing.T) {
 				wantReason(t, "Version Negotiation", dec, Drop, DropVersionNegotiation)
 			}
 		}
+	}
+}
+
+// Only the versions of the config are let in and told.
+func TestDemuxVersions(t *testing.T) {
+	for _, only := range []Version{Version1, Version2} {
+		d := newDemux(t, DemuxConfig{Versions: []Version{only}})
+		for _, v := range []Version{Version1, Version2} {
+			a := newAttempt()
+			a.version = v
+			dec, reply := knock(t, d, demuxNow, demuxPath, a.initial(t), false)
+			if v == only {
+				wantReason(t, "version spoken", dec, NewAttempt, Accepted)
+				if dec.Accept.Version != v {
+					t.Errorf("version %v", dec.Accept.Version)
+				}
+				continue
+			}
+			wantReason(t, "version not spoken", dec, Reply, ReplyVersionNegotiation)
+			if p, ok := wire.ParseVersionNegotiation(reply); !ok || p.Len() != 2 || p.Version(1) != only {
+				t.Errorf("%+v, %v", p, ok)
+			}
+		}
+	}
+}
+
+// RFC 9369, Sections 4.1 and 5: no token is good for another version.
+func TestDemuxTokensOfVersions(t *testing.T) {
+	versions := []Version{Version1, Version2}
+	for i, v := range versions {
+		d := newDemux(t, DemuxConfig{Retry: RetryAlways})
+		a := newAttempt()
+		a.version = v
+		_, reply := knock(t, d, demuxNow, demuxPath, a.initial(t), false)
+		p, ok := wire.ParseRetry(reply)
+		if !ok || p.Version != v || !protect.VerifyRetry(&p, a.dcid) {
+			t.Fatalf("%+v, %v", p, ok)
+		}
+		a.dcid, a.token = p.SCID, p.Token
+		switched := a
+		switched.version = versions[1-i]
+		dec, reply := knock(t, d, demuxNow, demuxPath, switched.initial(t), false)
+		wantReason(t, "Retry token of the other version", dec, Reply, ReplyInvalidToken)
+		if f := switched.readClose(t, reply); TransportErrorCode(f.Code) != InvalidToken {
+			t.Errorf("%+v", f)
+		}
+		dec, _ = knock(t, d, demuxNow, demuxPath, a.initial(t), false)
+		wantReason(t, "Retry token", dec, NewAttempt, Accepted)
+
+		b := newAttempt()
+		b.token = d.secrets.newToken(demuxNow, v, demuxPath.Remote.Addr(), d.cfg.Rand)
+		b.version = versions[1-i]
+		dec, _ = knock(t, d, demuxNow, demuxPath, b.initial(t), false)
+		wantReason(t, "NEW_TOKEN token of the other version", dec, Reply, ReplyRetry)
+		b.version = v
+		dec, _ = knock(t, d, demuxNow, demuxPath, b.initial(t), false)
+		wantReason(t, "NEW_TOKEN token", dec, NewAttempt, Accepted)
 	}
 }
 
@@ -338,7 +396,7 @@ func TestDemuxRetryPolicy(t *testing.T) {
 			t.Errorf("%+v", in)
 		}
 		// A client that has a token needs no Retry, and a token that is not good changes nothing.
-		a.token = dec.Accept.secrets.newToken(demuxNow, demuxPath.Remote.Addr(), d.cfg.Rand)
+		a.token = dec.Accept.secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), d.cfg.Rand)
 		dec, _ = knock(t, d, demuxNow, demuxPath, a.initial(t), tt.underLoad)
 		wantReason(t, "Initial with a NEW_TOKEN token", dec, NewAttempt, Accepted)
 		if in := dec.Accept; in.Retried || !in.Validated || in.ODCID != a.dcid {
@@ -375,7 +433,7 @@ func TestDemuxRetryCIDLengths(t *testing.T) {
 			b.token = nil
 			dec, _ = knock(t, d, demuxNow, demuxPath, b.initial(t), false)
 			wantReason(t, "short DCID", dec, Drop, DropShortDCID)
-			b.token = d.secrets.newToken(demuxNow, demuxPath.Remote.Addr(), d.cfg.Rand)
+			b.token = d.secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), d.cfg.Rand)
 			dec, _ = knock(t, d, demuxNow, demuxPath, b.initial(t), false)
 			wantReason(t, "short DCID with a NEW_TOKEN token", dec, Drop, DropShortDCID)
 		}
@@ -478,7 +536,7 @@ func TestDemuxNewToken(t *testing.T) {
 		{name: "another server", other: DemuxConfig{StatelessResetKey: &[32]byte{9}}},
 	} {
 		a := newAttempt()
-		a.token = newDemux(t, DemuxConfig{}).secrets.newToken(demuxNow, demuxPath.Remote.Addr(), seededRand(3))
+		a.token = newDemux(t, DemuxConfig{}).secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), seededRand(3))
 		if tt.change != nil {
 			tt.change(&a)
 		}
@@ -498,7 +556,7 @@ func TestDemuxTokenOnce(t *testing.T) {
 	store := NewTokenStore(100)
 	one, two := newDemux(t, DemuxConfig{Tokens: store}), newDemux(t, DemuxConfig{Tokens: store, Rand: seededRand(7)})
 	a := newAttempt()
-	a.token = one.secrets.newToken(demuxNow, demuxPath.Remote.Addr(), seededRand(3))
+	a.token = one.secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), seededRand(3))
 	b := a
 	b.dcid = wire.NewConnectionID([]byte("another attempt"))
 	for i, tt := range []struct {
@@ -517,7 +575,7 @@ func TestDemuxTokenOnce(t *testing.T) {
 
 	// A forged packet uses no token up.
 	c := newAttempt()
-	c.token = one.secrets.newToken(demuxNow, demuxPath.Remote.Addr(), seededRand(4))
+	c.token = one.secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), seededRand(4))
 	forged := c
 	forged.dcid = wire.NewConnectionID([]byte("forged attempt"))
 	pkt := forged.initial(t)
@@ -533,7 +591,7 @@ func TestDemuxTokenOnce(t *testing.T) {
 func TestTokensDiffer(t *testing.T) {
 	d := newDemux(t, DemuxConfig{})
 	addr := demuxPath.Remote.Addr()
-	x, y := d.secrets.newToken(demuxNow, addr, d.cfg.Rand), d.secrets.newToken(demuxNow, addr, d.cfg.Rand)
+	x, y := d.secrets.newToken(demuxNow, Version1, addr, d.cfg.Rand), d.secrets.newToken(demuxNow, Version1, addr, d.cfg.Rand)
 	if bytes.Equal(x[1:9], y[1:9]) || bytes.Equal(x[25:33], y[25:33]) || len(x) != newTokenLen || len(y) != newTokenLen {
 		t.Errorf("%x and %x", x, y)
 	}
@@ -644,7 +702,7 @@ func FuzzDemux(f *testing.F) {
 	d := newDemux(f, DemuxConfig{})
 	a := newAttempt()
 	f.Add(a.initial(f), false)
-	a.token = d.secrets.newToken(demuxNow, demuxPath.Remote.Addr(), d.cfg.Rand)
+	a.token = d.secrets.newToken(demuxNow, Version1, demuxPath.Remote.Addr(), d.cfg.Rand)
 	f.Add(a.initial(f), true)
 	f.Add(append([]byte{0x40}, make([]byte, 60)...), false)
 	f.Add(append(demuxLong(0xc0, 7, "12345678", "me"), make([]byte, 1200)...), true)
@@ -675,12 +733,12 @@ func FuzzToken(f *testing.F) {
 	d := newDemux(f, DemuxConfig{})
 	addr := demuxPath.Remote
 	odcid, scid := wire.NewConnectionID([]byte("12345678")), wire.NewConnectionID([]byte("87654321"))
-	good := d.secrets.newToken(demuxNow, addr.Addr(), d.cfg.Rand)
-	goodRetry := d.secrets.appendRetryToken(nil, demuxNow, addr, odcid, scid, d.cfg.Rand)
+	good := d.secrets.newToken(demuxNow, Version1, addr.Addr(), d.cfg.Rand)
+	goodRetry := d.secrets.appendRetryToken(nil, demuxNow, Version1, addr, odcid, scid, d.cfg.Rand)
 	f.Add(good)
 	f.Add(goodRetry)
 	f.Fuzz(func(t *testing.T, token []byte) {
-		o := d.secrets.openToken(demuxNow, addr, scid, token, d.lives)
+		o := d.secrets.openToken(demuxNow, Version1, addr, scid, token, d.lives)
 		if (o.verdict == tokenNew) != bytes.Equal(token, good) || (o.verdict == tokenRetry) != bytes.Equal(token, goodRetry) {
 			t.Fatalf("%x: %+v", token, o)
 		}

@@ -1,5 +1,5 @@
-// Package quic is a QUIC version 1 connection (RFC 8999, 9000, 9001, 9002, 9221) as a state machine: no sockets, no
-// goroutines, no clock, no locks. Datagrams and the time go in, datagrams and deadlines come out, and the same inputs
+// Package quic is a connection of QUIC version 1 or 2 (RFC 8999, 9000, 9001, 9002, 9221, 9368, 9369) as a state machine: no
+// sockets, no goroutines, no clock, no locks. Datagrams and the time go in, datagrams and deadlines come out, and the same inputs
 // give the same outputs. Package engine drives it over sockets; use that unless you have packets and a clock of your own.
 //
 // # A connection and its owner
@@ -31,6 +31,10 @@
 //
 // A client begins with [NewClient]. A server begins with [Demux], which needs no memory for a client: datagrams that
 // belong to no connection go to [Demux.Handle], which answers some itself and lets attempts through to [NewServer].
+//
+// Both sides tell each other in the handshake which versions they speak, and so use the one that they prefer without a round
+// trip, whichever the client began with ([Config.Versions]). A client whose first version the server does not know begins
+// again with another; its owner sees no more of that than a new ClientHello.
 //
 // [EventEstablished] says that the TLS handshake is complete: the peer is who its certificate says, and streams carry data.
 // [EventClosed] says that all is over and why. The connection still has something to do then, to make sure that the peer

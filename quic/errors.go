@@ -8,10 +8,10 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// TransportErrorCode is an error code of RFC 9000, Section 20.1. Codes 0x100 to 0x1ff carry a TLS alert.
+// TransportErrorCode is an error code of RFC 9000, Section 20.1, or of an extension. Codes 0x100 to 0x1ff carry a TLS alert.
 type TransportErrorCode uint64
 
-// The error codes of RFC 9000, Section 20.1.
+// The error codes of RFC 9000, Section 20.1, and of extensions.
 const (
 	NoError                 TransportErrorCode = 0x00
 	InternalError           TransportErrorCode = 0x01
@@ -30,6 +30,7 @@ const (
 	KeyUpdateError          TransportErrorCode = 0x0e
 	AEADLimitReached        TransportErrorCode = 0x0f
 	NoViablePath            TransportErrorCode = 0x10
+	VersionNegotiationError TransportErrorCode = 0x11  // RFC 9368, Section 10.2
 	CryptoError             TransportErrorCode = 0x100 // plus the TLS alert
 )
 
@@ -37,7 +38,7 @@ var transportErrorNames = [...]string{
 	"NO_ERROR", "INTERNAL_ERROR", "CONNECTION_REFUSED", "FLOW_CONTROL_ERROR", "STREAM_LIMIT_ERROR", "STREAM_STATE_ERROR",
 	"FINAL_SIZE_ERROR", "FRAME_ENCODING_ERROR", "TRANSPORT_PARAMETER_ERROR", "CONNECTION_ID_LIMIT_ERROR",
 	"PROTOCOL_VIOLATION", "INVALID_TOKEN", "APPLICATION_ERROR", "CRYPTO_BUFFER_EXCEEDED", "KEY_UPDATE_ERROR",
-	"AEAD_LIMIT_REACHED", "NO_VIABLE_PATH",
+	"AEAD_LIMIT_REACHED", "NO_VIABLE_PATH", "VERSION_NEGOTIATION_ERROR",
 }
 
 func (c TransportErrorCode) String() string {

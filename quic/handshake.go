@@ -19,9 +19,19 @@ type handshake struct {
 	// first one in this attempt, from which the Initial keys come: another one after a Retry.
 	origDCID, initialDCID ConnectionID
 	retried               bool
-	token                 []byte // for the client's Initial packets
-	peerSCID              ConnectionID
-	heard                 bool // a packet of the peer was authentic, so that peerSCID is set
+	// chosen is the client's Chosen Version, that of its first flight (RFC 9368, Section 1.2), afterVN that it was chosen
+	// because of a Version Negotiation packet.
+	chosen  Version
+	afterVN bool
+	settled bool // no other version can become the one in use any more
+	// chosenOpener opens Initial packets of the chosen version where that is not the one in use, other has the keys of a
+	// version to switch to.
+	chosenOpener *protect.Opener
+	other        otherVersion
+
+	token    []byte // for the client's Initial packets
+	peerSCID ConnectionID
+	heard    bool // a packet of the peer was authentic, so that peerSCID is set
 
 	readLevel tls.QUICEncryptionLevel
 	params    bool // the peer's transport parameters have arrived
@@ -54,15 +64,14 @@ func tlsError(err error) *TransportError {
 	return &TransportError{Code: code, FrameType: wire.FrameCrypto, Reason: err.Error(), Err: err}
 }
 
-// startTLS starts the TLS handshake with the given transport parameters.
-func (c *Conn) startTLS(tp *wire.TransportParameters) error {
+// startTLS starts the TLS handshake.
+func (c *Conn) startTLS() error {
 	qc := &tls.QUICConfig{TLSConfig: c.cfg.TLS}
 	if c.side == Client {
 		c.tls = tls.QUICClient(qc)
 	} else {
 		c.tls = tls.QUICServer(qc)
 	}
-	c.tls.SetTransportParameters(wire.AppendTransportParameters(nil, tp, c.side == Server, c.randomUint64()))
 	if err := c.tls.Start(context.Background()); err != nil {
 		c.closeTLS()
 		return err
@@ -100,6 +109,10 @@ func (c *Conn) driveTLS() *TransportError {
 			}
 		case tls.QUICWriteData:
 			c.cryptoOut(e.Level).write(e.Data)
+		case tls.QUICTransportParametersRequired:
+			// A server is asked when it has those of the client, and so knows the version.
+			tp := c.ownParameters()
+			c.tls.SetTransportParameters(wire.AppendTransportParameters(nil, &tp, c.side == Server, c.randomUint64()))
 		case tls.QUICTransportParameters:
 			if err := c.setPeerParameters(e.Data); err != nil {
 				return err
@@ -204,10 +217,18 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 	}
 }
 
-// ownParameters returns the transport parameters that this side sends, without those of a server alone.
+// ownParameters returns the transport parameters that this side sends.
 func (c *Conn) ownParameters() wire.TransportParameters {
 	tp := wire.DefaultTransportParameters()
 	tp.InitialSCID = c.local.active[0].id
+	tp.Versions = c.versionInformation()
+	if c.side == Server {
+		tp.OriginalDCID = c.hs.origDCID
+		tp.RetrySCID, tp.HasRetrySCID = c.hs.initialDCID, c.hs.retried
+		if tp.InitialSCID.Len() > 0 {
+			tp.ResetToken, tp.HasResetToken = c.secrets.resetToken(tp.InitialSCID), true
+		}
+	}
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
 	tp.InitialMaxData = uint64(c.cfg.ConnWindow)
 	tp.InitialMaxStreamDataBidiLocal = uint64(c.cfg.StreamWindow)
@@ -228,6 +249,13 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 	}
 	if reason := c.checkConnectionIDs(&tp); reason != "" {
 		return &TransportError{Code: TransportParameterError, FrameType: wire.FrameCrypto, Reason: reason}
+	}
+	if c.side == Server {
+		if err := c.negotiateVersion(&tp.Versions); err != nil {
+			return err
+		}
+	} else if err := c.checkVersion(tp.Versions); err != nil {
+		return err
 	}
 	c.hs.params = true
 	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(tp.MaxIdleTimeout, forever))
@@ -334,7 +362,7 @@ func (c *Conn) dropSpace(s recovery.Space) {
 // queueNewToken makes a server give its client a token for the next connection (RFC 9000, Section 8.1.3).
 func (c *Conn) queueNewToken() {
 	if c.side == Server {
-		c.newToken = c.secrets.newToken(c.epoch.Time(c.now), c.path.addr.Remote.Addr(), c.cfg.Rand)
+		c.newToken = c.secrets.newToken(c.epoch.Time(c.now), c.version, c.path.addr.Remote.Addr(), c.cfg.Rand)
 		c.sendNewToken = true
 	}
 }

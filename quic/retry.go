@@ -6,25 +6,13 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// handleVersionNegotiation processes a Version Negotiation packet (RFC 9000, Section 6.2).
-func (c *Conn) handleVersionNegotiation(b []byte) {
-	p, ok := wire.ParseVersionNegotiation(b)
-	// A packet that was already answered, or that does not name our connection IDs, is no answer to ours; one that
-	// lists the version we use is false.
-	if !ok || c.side == Server || c.hs == nil || c.hs.heard || c.hs.retried || p.Contains(c.version) ||
-		string(p.SCID) != string(c.hs.initialDCID.Bytes()) || string(p.DCID) != string(c.local.active[0].id.Bytes()) {
-		c.stats.PacketsDropped++
-		return
-	}
-	c.terminate(ErrVersionNegotiation)
-}
-
 // handleRetry processes a Retry packet (RFC 9000, Section 17.2.5).
 func (c *Conn) handleRetry(b []byte) {
 	p, ok := wire.ParseRetry(b)
-	// RFC 9000, Section 17.2.5.2: one Retry for a connection attempt, before anything else.
+	// RFC 9000, Section 17.2.5.2: one Retry for a connection attempt, before anything else. RFC 9369, Section 4.1: in the
+	// version of the first flight.
 	if !ok || c.side == Server || c.hs == nil || c.hs.heard || c.hs.retried || p.DCID != c.local.active[0].id ||
-		p.Version != c.version || p.SCID == c.hs.initialDCID || len(p.Token) > minDatagramSize/2 || !protect.VerifyRetry(&p, c.hs.origDCID) {
+		p.Version != c.hs.chosen || p.SCID == c.hs.initialDCID || len(p.Token) > minDatagramSize/2 || !protect.VerifyRetry(&p, c.hs.origDCID) {
 		c.stats.PacketsDropped++
 		return
 	}

@@ -117,7 +117,7 @@ func TestNewToken(t *testing.T) {
 		if p.retries != 1-i {
 			t.Errorf("connection %d: %d retries", i, p.retries)
 		}
-		if len(cache["server.test"]) == 0 {
+		if len(cache["server.test 1"]) == 0 {
 			t.Errorf("connection %d: no token kept", i)
 		}
 	}
@@ -125,43 +125,10 @@ func TestNewToken(t *testing.T) {
 
 type tokenCache map[string][]byte
 
-func (c tokenCache) PutToken(name string, token []byte) { c[name] = token }
-func (c tokenCache) TakeToken(name string) []byte {
+func (c tokenCache) PutToken(name string, v Version, token []byte) { c[name+" "+v.String()] = token }
+func (c tokenCache) TakeToken(name string, v Version) []byte {
+	name += " " + v.String()
 	t := c[name]
 	delete(c, name)
 	return t
-}
-
-// RFC 9000, Section 6.2: which Version Negotiation packets end an attempt.
-func TestVersionNegotiation(t *testing.T) {
-	tests := []struct {
-		name     string
-		versions []Version
-		swap     bool
-		after    bool // a packet of the server
-		ends     bool
-	}{
-		{"other versions", []Version{0x6b3343cf, 0x0a0a0a0a}, false, false, true},
-		{"our version among them", []Version{2, Version1}, false, false, false},
-		{"none", nil, false, false, false},
-		{"wrong connection IDs", []Version{2}, true, false, false},
-		{"too late", []Version{2}, false, true, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			p := newTestPair(t)
-			_, h := firstInitial(t, p)
-			c := p.conn[Client]
-			c.hs.heard = tt.after
-			dcid, scid := h.SCID, h.DCID
-			if tt.swap {
-				dcid, scid = scid, dcid
-			}
-			b := wire.AppendVersionNegotiation(nil, 0, dcid.Bytes(), scid.Bytes(), tt.versions...)
-			c.Receive(p.now, Inbound{Path: testPaths[Client], Data: b})
-			if ended := c.Err() == ErrVersionNegotiation; ended != tt.ends {
-				t.Errorf("error %v", c.Err())
-			}
-		})
-	}
 }

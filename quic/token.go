@@ -26,8 +26,11 @@ const (
 
 // An address-validation token is a byte that tells its kind, a nonce, and a sealed text:
 //
-//	Retry:      issued (8), length of ODCID (1), ODCID padded to 20; authenticates IP address, port, DCID
-//	NEW_TOKEN:  issued (8);                                          authenticates IP address
+//	Retry:      issued (8), length of ODCID (1), ODCID padded to 20; authenticates version, IP address, port, DCID
+//	NEW_TOKEN:  issued (8);                                          authenticates version, IP address
+//
+// RFC 9369, Sections 4.1 and 5: the version of a Retry token is the one that the client began with, that of a NEW_TOKEN
+// token the one that was negotiated.
 //
 // Each kind has one length. So a Retry token is recognised for one even where it can't be opened, because the key
 // changed or the client's port did, and the client learns at once that the attempt failed (RFC 9000, Sections 8.1.1 and
@@ -81,22 +84,22 @@ func (s *endpointSecrets) resetToken(cid ConnectionID) StatelessResetToken {
 
 // newToken returns a token for a NEW_TOKEN frame, which proves that the client at addr has received it (RFC 9000, Section
 // 8.1.3).
-func (s *endpointSecrets) newToken(now time.Time, addr netip.Addr, random io.Reader) []byte {
+func (s *endpointSecrets) newToken(now time.Time, v Version, addr netip.Addr, random io.Reader) []byte {
 	var text [newTokenText]byte
 	binary.BigEndian.PutUint64(text[:], uint64(now.UnixMilli()))
-	aad := newTokenAAD(addr)
+	aad := newTokenAAD(v, addr)
 	return s.sealToken(make([]byte, 0, newTokenLen), newTokenKind, random, text[:], aad[:])
 }
 
 // appendRetryToken appends the token of a Retry packet that gives the client at addr the connection ID scid.
 func (s *endpointSecrets) appendRetryToken(
-	b []byte, now time.Time, addr netip.AddrPort, odcid, scid ConnectionID, random io.Reader,
+	b []byte, now time.Time, v Version, addr netip.AddrPort, odcid, scid ConnectionID, random io.Reader,
 ) []byte {
 	var text [retryText]byte
 	binary.BigEndian.PutUint64(text[:], uint64(now.UnixMilli()))
 	text[newTokenText] = byte(odcid.Len())
 	copy(text[newTokenText+1:], odcid.Bytes())
-	aad := retryTokenAAD(addr, scid)
+	aad := retryTokenAAD(v, addr, scid)
 	return s.sealToken(b, retryTokenKind, random, text[:], aad[:])
 }
 
@@ -110,20 +113,24 @@ func (s *endpointSecrets) sealToken(b []byte, kind byte, random io.Reader, text,
 }
 
 // newTokenAAD and retryTokenAAD return what a token is bound to besides its text.
-func newTokenAAD(addr netip.Addr) (aad [1 + 16]byte) {
+func newTokenAAD(v Version, addr netip.Addr) (aad [1 + 4 + 16]byte) {
 	aad[0] = newTokenKind
+	binary.BigEndian.PutUint32(aad[1:], uint32(v))
 	ip := addr.As16()
-	copy(aad[1:], ip[:])
+	copy(aad[5:], ip[:])
 	return aad
 }
 
-func retryTokenAAD(addr netip.AddrPort, dcid ConnectionID) (aad [1 + 16 + 2 + 1 + wire.MaxConnectionIDLen]byte) {
+func retryTokenAAD(
+	v Version, addr netip.AddrPort, dcid ConnectionID,
+) (aad [1 + 4 + 16 + 2 + 1 + wire.MaxConnectionIDLen]byte) {
 	aad[0] = retryTokenKind
+	binary.BigEndian.PutUint32(aad[1:], uint32(v))
 	ip := addr.Addr().As16()
-	copy(aad[1:], ip[:])
-	binary.BigEndian.PutUint16(aad[17:], addr.Port())
-	aad[19] = byte(dcid.Len())
-	copy(aad[20:], dcid.Bytes())
+	copy(aad[5:], ip[:])
+	binary.BigEndian.PutUint16(aad[21:], addr.Port())
+	aad[23] = byte(dcid.Len())
+	copy(aad[24:], dcid.Bytes())
 	return aad
 }
 
@@ -150,11 +157,11 @@ type tokenLives struct{ retry, new time.Duration }
 
 // openToken checks the token of an Initial packet that came from addr with destination connection ID dcid.
 func (s *endpointSecrets) openToken(
-	now time.Time, addr netip.AddrPort, dcid ConnectionID, token []byte, lives tokenLives,
+	now time.Time, v Version, addr netip.AddrPort, dcid ConnectionID, token []byte, lives tokenLives,
 ) openedToken {
 	switch {
 	case len(token) == retryTokenLen && token[0] == retryTokenKind:
-		aad := retryTokenAAD(addr, dcid)
+		aad := retryTokenAAD(v, addr, dcid)
 		text, ok := s.openSealed(token, aad[:])
 		if !ok || !fresh(now, text, lives.retry) || text[newTokenText] > wire.MaxConnectionIDLen {
 			return openedToken{verdict: tokenBadRetry}
@@ -162,7 +169,7 @@ func (s *endpointSecrets) openToken(
 		odcid := text[newTokenText+1:][:text[newTokenText]]
 		return openedToken{verdict: tokenRetry, odcid: wire.NewConnectionID(odcid)}
 	case len(token) == newTokenLen && token[0] == newTokenKind:
-		aad := newTokenAAD(addr.Addr())
+		aad := newTokenAAD(v, addr.Addr())
 		text, ok := s.openSealed(token, aad[:])
 		if !ok || !fresh(now, text, lives.new) {
 			return openedToken{}

@@ -13,8 +13,11 @@ type ConnectionID = wire.ConnectionID
 // Version is a QUIC version number.
 type Version = wire.Version
 
-// Version1 is QUIC version 1 (RFC 9000).
-const Version1 = wire.Version1
+// The versions of QUIC that there are here.
+const (
+	Version1 = wire.Version1 // RFC 9000
+	Version2 = wire.Version2 // RFC 9369
+)
 
 // Side says which end of a connection this is.
 type Side uint8
