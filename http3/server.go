@@ -106,7 +106,9 @@ func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error 
 // Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close, else
 // net.ErrClosed when l was closed, or why one of its sockets failed.
 func (s *Server) Serve(l *Listener) error {
-	endpoint, err := s.listen(l)
+	h := newHandlers()
+	defer h.close()
+	endpoint, err := s.listen(l, h)
 	if err != nil {
 		l.Close()
 		return err
@@ -128,7 +130,7 @@ func (s *Server) Serve(l *Listener) error {
 	return cmp.Or(failure, net.ErrClosed)
 }
 
-func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
+func (s *Server) listen(l *Listener, h *handlers) (*engine.Endpoint, error) {
 	if s.TLSConfig == nil {
 		return nil, errors.New("http3: Server.TLSConfig with a certificate is required")
 	}
@@ -153,7 +155,7 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	// else the client would take the part for the whole.
 	base = context.WithValue(base, http.ServerContextKey, &http.Server{Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig})
 	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
-		return s.newConn(base, info), nil
+		return s.newConn(base, h, info), nil
 	}
 
 	s.mu.Lock()
