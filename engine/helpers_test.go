@@ -2,48 +2,22 @@ package engine
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
 // testTLS returns the TLS configs of a server with a certificate of its own and of a client that trusts it.
 var testTLS = sync.OnceValues(func() (server, client *tls.Config) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		NotBefore:   time.Unix(0, 0), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	server = &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"test"},
-	}
-	return server, &tls.Config{RootCAs: pool, ServerName: "localhost", NextProtos: []string{"test"}}
+	cert, roots := testcert.Get()
+	server = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"test"}}
+	return server, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{"test"}}
 })
 
 func serverQUIC() *quic.Config {

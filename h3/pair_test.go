@@ -2,44 +2,17 @@ package h3
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3/qpack"
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 	"github.com/dunlin-quic/dunlin/quic"
 )
-
-// certificate is self-signed for server.test.
-var certificate = sync.OnceValue(func() tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"server.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-})
 
 var (
 	clientAddr = netip.MustParseAddrPort("192.0.2.1:1111")
@@ -83,9 +56,7 @@ type pairOptions struct {
 func newPair(t testing.TB, o pairOptions) *pair {
 	t.Helper()
 	p := &pair{t: t, now: time.Now(), buf: make([]byte, 64<<10), drop: o.drop}
-	cert := certificate()
-	pool := x509.NewCertPool()
-	pool.AddCert(cert.Leaf)
+	cert, pool := testcert.Get()
 	var cfg [2]*quic.Config
 	cfg[quic.Client] = &quic.Config{TLS: &tls.Config{ServerName: "server.test", RootCAs: pool,
 		NextProtos: []string{NextProto}}}
