@@ -60,13 +60,7 @@ func TestChromium(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	args := []string{
-		"--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-quic",
-		"--host-resolver-rules=MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir(),
-	}
-	cmd := exec.CommandContext(ctx, chromium, append(args, server.chromium...)...)
+	cmd := exec.CommandContext(ctx, chromium, append(chromiumArgs(t), server.chromium...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	killGroup(cmd)
@@ -98,6 +92,16 @@ func TestChromium(t *testing.T) {
 		if line := fmt.Sprintf(`HTTP/3.0 GET "/%d.png" 200 `, i); !strings.Contains(server.log(), line) {
 			t.Errorf("%q is not in the access log", line)
 		}
+	}
+}
+
+// chromiumArgs are what a browser needs that has neither a screen nor a network.
+func chromiumArgs(t *testing.T) []string {
+	return []string{
+		"--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-quic",
+		"--host-resolver-rules=MAP localhost 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--disable-dev-shm-usage", "--user-data-dir=" + t.TempDir(),
 	}
 }
 
