@@ -91,6 +91,7 @@ type CongestionControl uint8
 const (
 	CUBIC   CongestionControl = iota // RFC 9438
 	NewReno                          // RFC 9002, Section 7
+	BBR                              // version 3 (draft-ietf-ccwg-bbr)
 )
 
 // ConnectionIDGenerator makes the connection IDs that a side issues. All IDs have the same length. Safe for concurrent
@@ -154,7 +155,7 @@ func (c *Config) Resolve() (*Config, error) {
 	// RFC 9000, Section 4.6: more than 2^60 streams can't be numbered.
 	r.MaxBidiStreams = int(min(int64(r.MaxBidiStreams), 1<<60))
 	r.MaxUniStreams = int(min(int64(r.MaxUniStreams), 1<<60))
-	if r.CongestionControl > NewReno {
+	if r.CongestionControl > BBR {
 		return nil, fmt.Errorf("quic: unknown congestion controller %d", r.CongestionControl)
 	}
 	if r.Rand == nil {

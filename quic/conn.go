@@ -90,7 +90,7 @@ func newConn(now time.Time, cfg *Config, side Side, addr Path, version Version) 
 func (c *Conn) initRecovery() {
 	c.rec.Init(recovery.Config{
 		Client:      c.side == Client,
-		Controller:  newController(c.cfg, minDatagramSize),
+		Controller:  c.newController(minDatagramSize),
 		MaxDatagram: minDatagramSize,
 		NoPacing:    c.cfg.NoPacing,
 		Seed:        [2]uint64{c.randomUint64(), c.randomUint64()},
@@ -116,9 +116,12 @@ const (
 	ownAckDelayExponent = 3
 )
 
-func newController(cfg *Config, maxDatagram int) congestion.Controller {
-	if cfg.CongestionControl == NewReno {
+func (c *Conn) newController(maxDatagram int) congestion.Controller {
+	switch c.cfg.CongestionControl {
+	case NewReno:
 		return congestion.NewNewReno(maxDatagram)
+	case BBR:
+		return congestion.NewBBR(maxDatagram, c.randomUint64())
 	}
 	return congestion.NewCUBIC(maxDatagram)
 }

@@ -76,6 +76,9 @@ func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
 		// The pacer holds nothing back.
 		c.sendAt = 0
 	}
+	if c.rec.Samples() && !c.pendingData() {
+		c.rec.RanDry(c.now)
+	}
 	if total == 0 {
 		return Transmit{}, false
 	}

@@ -77,6 +77,8 @@ func newFuzzPair(t *testing.T, script []byte) *fuzzPair {
 			}
 			if options&(4<<side) != 0 {
 				c.CongestionControl = NewReno
+			} else if options&32 != 0 {
+				c.CongestionControl = BBR
 			}
 		}
 		if options&16 != 0 {

@@ -182,7 +182,7 @@ func (c *Conn) switchPath(p *path) {
 	} else {
 		// Of a probe under way on either path, nothing will be heard.
 		p.mtu.probe, old.mtu.probe = 0, 0
-		c.rec.ResetPath(newController(c.cfg, p.mtu.size), p.mtu.size)
+		c.rec.ResetPath(c.newController(p.mtu.size), p.mtu.size)
 	}
 	c.updateAmplification()
 	c.event(EventPathChanged)

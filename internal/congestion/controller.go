@@ -1,6 +1,7 @@
 // Package congestion decides how much may be in flight and how fast it goes out: the congestion controllers NewReno
-// (RFC 9002, Section 7) and CUBIC (RFC 9438) with HyStart++ (RFC 9406), and the [Pacer]. Loss detection and the count
-// of bytes in flight live in package recovery, which calls a [Controller].
+// (RFC 9002, Section 7), CUBIC (RFC 9438) with HyStart++ (RFC 9406) and BBR (draft-ietf-ccwg-bbr), and the [Pacer]. Loss
+// detection, the count of bytes in flight and the measurement of delivery rates live in package recovery, which calls a
+// [Controller].
 package congestion
 
 import (

@@ -12,6 +12,7 @@ type newlyAcked struct {
 	eliciting bool
 	bytes     int           // in flight on the current path
 	sent      monotime.Time // when the newest of these was sent
+	pn        uint64        // of the newest
 	ect0      uint64        // of these, sent with ECT(0)
 	largest   *sentPacket   // the packet of the frame's largest number, if newly acknowledged and on the current path
 }
@@ -59,12 +60,27 @@ func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.Ack
 		if r.cc.OnCongestion(now, n.largest.sent) {
 			r.losses.begin(false)
 		}
+		if r.sampling != nil {
+			r.sampling.OnMarked(now)
+		}
+	}
+	var sample congestion.Sample
+	var snapshot snapshot
+	if r.sampling != nil && n.bytes > 0 {
+		snapshot = *s.snapshots.at(n.pn)
+		sample = r.sampling.onAck(received, n.bytes, s.at(n.pn), snapshot, r.rtt.min)
 	}
 	r.detectLost(now, space, h)
 
 	if n.bytes > 0 {
 		congestionAck.SRTT, congestionAck.MinRTT = r.rtt.smoothed, r.rtt.min
 		congestionAck.AppLimited = r.appLimited(n.sent, priorInFlight)
+		if r.sampling != nil {
+			sample.Lost = int(uint32(r.sampling.lost) - snapshot.lost)
+			sample.InFlight = r.inFlight
+			sample.WindowFull = r.windowFull >= n.sent
+			r.sampling.OnSample(sample)
+		}
 		r.cc.OnAck(congestionAck)
 	}
 	r.setPacingRate()
@@ -109,7 +125,7 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 				r.large.onAcked(p)
 				if p.flags&InFlight != 0 {
 					n.bytes += int(p.size)
-					n.sent = p.sent
+					n.sent, n.pn = p.sent, pn
 				}
 				if p.flags&ECT0 != 0 {
 					n.ect0++
@@ -119,6 +135,9 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 				}
 			}
 		} else {
+			if r.sampling != nil && p.flags&InFlight != 0 && r.onPath(space, pn, p) {
+				r.sampling.delivered += uint64(p.size)
+			}
 			r.onLateAck(now, s, pn, p)
 		}
 		p.state = acked

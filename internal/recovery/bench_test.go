@@ -109,10 +109,27 @@ func BenchmarkSentAndAck(b *testing.B) {
 	}
 }
 
+// BenchmarkController is what a controller costs per packet, its samples of the delivery rate included.
+func BenchmarkController(b *testing.B) {
+	for name, c := range map[string]func() congestion.Controller{
+		"CUBIC": func() congestion.Controller { return congestion.NewCUBIC(1200) },
+		"BBR":   func() congestion.Controller { return congestion.NewBBR(1200, 1) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := newBulk(500, 8, 0, c())
+			b.ReportAllocs()
+			for i := 0; i < b.N; i += 8 {
+				c.step(deaf{})
+			}
+		})
+	}
+}
+
 func TestBulkAllocatesNothing(t *testing.T) {
 	for _, loss := range []uint64{0, 50} {
 		for name, c := range map[string]congestion.Controller{
 			"NewReno": congestion.NewNewReno(1200), "CUBIC": congestion.NewCUBIC(1200),
+			"BBR": congestion.NewBBR(1200, 1),
 		} {
 			b := newBulk(500, 10, loss, c)
 			for range 200 {

@@ -52,6 +52,9 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 			if r.cc.OnCongestion(now, p.sent) {
 				r.losses.begin(true)
 			}
+			if r.sampling != nil {
+				r.onSampledLoss(now, pn, p, *s.snapshots.at(pn))
+			}
 			r.large.onLost(now, p)
 			r.losses.lost++
 			p.epoch = r.losses.epoch

@@ -30,9 +30,11 @@ type Recovery struct {
 	early *[AppData]sendSpace // of the handshake; nil once both are dropped
 	rtt   rtt
 	cc    congestion.Controller
-	pacer congestion.Pacer
-	skip  skipper
-	ecn   ecn
+	// sampling is nil unless cc wants to know delivery rates.
+	sampling *sampling
+	pacer    congestion.Pacer
+	skip     skipper
+	ecn      ecn
 
 	maxDatagram int
 	inFlight    int
@@ -78,7 +80,6 @@ type sendSpace struct {
 func (r *Recovery) Init(cfg Config) {
 	*r = Recovery{
 		early:       new([AppData]sendSpace),
-		cc:          cfg.Controller,
 		maxDatagram: cfg.MaxDatagram,
 		client:      cfg.Client,
 		noPacing:    cfg.NoPacing,
@@ -89,6 +90,7 @@ func (r *Recovery) Init(cfg Config) {
 	r.rtt.init(cfg.InitialRTT)
 	r.skip.init(cfg.Seed)
 	r.reorder.init()
+	r.useController(cfg.Controller)
 	r.setPacingRate()
 }
 
@@ -137,6 +139,17 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	s := r.space(space)
 	if s.atBound() {
 		r.forgetOldest(space)
+	}
+	if r.sampling != nil && flags&(InFlight|OffPath) == InFlight {
+		snapshot, limited, restart := r.sampling.onSent(now, r.inFlight, size)
+		if limited {
+			flags |= appLimited
+		}
+		if restart {
+			r.sampling.OnRestart(now)
+			r.setPacingRate()
+		}
+		s.snapshots.building = snapshot
 	}
 	s.push(sentPacket{sent: now, size: uint16(size), flags: flags})
 	if flags&AckEliciting != 0 {
@@ -197,6 +210,12 @@ func (r *Recovery) setPacingRate() {
 	if r.noPacing {
 		return
 	}
+	if r.sampling != nil {
+		if rate := r.sampling.PacingRate(); rate > 0 {
+			r.pacer.SetRate(rate, r.maxDatagram)
+			return
+		}
+	}
 	window := uint64(r.cc.Window())
 	if r.cc.InSlowStart() {
 		window *= 2
@@ -254,7 +273,7 @@ func (r *Recovery) Requeue(space Space, h Handler) {
 // ResetPath starts afresh on another path: new controller, RTT unknown; what is in flight on the old one still gets
 // acknowledged or lost but counts no more (RFC 9000, Section 9.4).
 func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
-	r.cc = c
+	r.useController(c)
 	r.maxDatagram = maxDatagram
 	r.inFlight = 0
 	r.windowFull = 0

@@ -16,6 +16,8 @@ const (
 const (
 	// requeued: the packet's frames were told lost, so that a probe can carry them, but the packet was not.
 	requeued Flags = 1 << (iota + 6)
+	// appLimited: the application had too little to send. Only set where the controller wants delivery rates.
+	appLimited
 )
 
 // sentPacket is one slot of the ring. It holds no pointers and is 24 bytes.
@@ -49,9 +51,11 @@ const (
 // is its slot and its records.
 type sentRing struct {
 	packets []sentPacket
-	base    uint64 // lowest packet number held
-	oldest  uint64 // lowest packet number that is outstanding; next if none is
-	next    uint64 // the next packet number
+	// snapshots is nil where no controller wants delivery rates.
+	snapshots *snapshots
+	base      uint64 // lowest packet number held
+	oldest    uint64 // lowest packet number that is outstanding; next if none is
+	next      uint64 // the next packet number
 
 	records    []Frame
 	recordTail uint32 // index of the first record held: the indices count on and wrap around the ring
@@ -91,6 +95,9 @@ func (r *sentRing) append(p sentPacket) {
 		r.growPackets()
 	}
 	*r.at(r.next) = p
+	if r.snapshots != nil {
+		*r.snapshots.at(r.next) = r.snapshots.building
+	}
 	r.next++
 }
 
@@ -153,7 +160,10 @@ func (r *sentRing) slack() bool {
 
 // forget forgets all packets and gives back all memory. It must not be called while a packet is being built.
 func (r *sentRing) forget() {
-	*r = sentRing{base: r.next, oldest: r.next, next: r.next}
+	*r = sentRing{base: r.next, oldest: r.next, next: r.next, snapshots: r.snapshots}
+	if r.snapshots != nil {
+		*r.snapshots = snapshots{}
+	}
 }
 
 // shrink moves what is outstanding to rings no larger than it needs.
@@ -179,6 +189,9 @@ func (r *sentRing) movePackets(n int) {
 	packets := make([]sentPacket, n)
 	for pn := r.base; pn < r.next; pn++ {
 		packets[pn&uint64(n-1)] = *r.at(pn)
+	}
+	if r.snapshots != nil {
+		r.snapshots.move(r.base, r.next, n)
 	}
 	r.packets = packets
 }

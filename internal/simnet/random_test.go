@@ -139,7 +139,7 @@ func randomRun(t *testing.T, seed uint64) uint64 {
 			a.Datagrams = maybe(rng, 0.2, func() int { return rng.IntN(50) })
 		}
 		for _, c := range []*quic.Config{o.client, o.server} {
-			c.CongestionControl = quic.CongestionControl(rng.IntN(2))
+			c.CongestionControl = quic.CongestionControl(rng.IntN(3))
 			c.NoPacing = rng.IntN(5) == 0
 			c.StreamWindow = maybe(rng, 0.2, func() int { return 2000 + rng.IntN(20000) })
 			c.ConnWindow = maybe(rng, 0.2, func() int { return 3000 + rng.IntN(20000) })
