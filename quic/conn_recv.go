@@ -44,7 +44,7 @@ func (c *Conn) Receive(now time.Time, in Inbound) {
 		data = data[n:]
 	}
 	if c.state == stateActive {
-		c.streams.setEstimates(c.rec.SRTT(), c.rec.Cwnd())
+		c.streams.setEstimates(c.rec.SRTT(), c.rec.MinRTT(), c.rec.Cwnd())
 	}
 }
 

@@ -330,6 +330,39 @@ func TestWindowsGrow(t *testing.T) {
 	}
 }
 
+// What the RTT is longer than the lowest one is time in queues, which longer windows would only lengthen: it makes windows
+// grow up to a size that does no harm, and from there on only if the path itself is that long.
+func TestWindowsDoNotGrowByQueueing(t *testing.T) {
+	const most = 4 * cachedWindow
+	cfg := tableConfig
+	cfg.StreamWindow, cfg.MaxStreamWindow, cfg.ConnWindow, cfg.MaxConnWindow = cachedWindow/4, most, most, most
+	for _, c := range []struct {
+		minRTT time.Duration
+		want   uint64
+	}{
+		{tableRTT, most},
+		{tableRTT / maxQueueing, most},
+		{tableRTT / 10, cachedWindow},
+		{0, most}, // not known
+	} {
+		tt := newTableWith(t, Server, cfg, tableLimits)
+		tt.setEstimates(tableRTT, c.minRTT, 0)
+		tt.stream(2, 0, "", false)
+		s := tt.get(2)
+		for sent := 0; sent < 4*most; {
+			n := int(s.recv.window.Limit()) - sent
+			tt.stream(2, sent, strings.Repeat("x", n), false)
+			sent += n
+			s.Discard(n)
+			tt.now = tt.now.Add(tableRTT)
+			tt.packet(1200)
+		}
+		if size := s.recv.window.Size(); size != c.want {
+			t.Errorf("lowest RTT %v of %v: the window is %d, want %d", c.minRTT, tableRTT, size, c.want)
+		}
+	}
+}
+
 // The connection's window stays ahead of that of its largest stream even if many share it.
 func TestConnectionWindowIsAheadOfStreams(t *testing.T) {
 	cfg := tableConfig
@@ -561,7 +594,7 @@ func TestStorageOfABurstIsGivenBack(t *testing.T) {
 	limits.uni, limits.maxData = 1<<20, 1<<20
 	cfg := Config{StreamWindow: 1 << 20, ConnWindow: 1 << 20, MaxUniStreams: 1}
 	tt := newTableWith(t, Server, cfg, limits)
-	tt.setEstimates(tableRTT, 1<<20)
+	tt.setEstimates(tableRTT, tableRTT, 1<<20)
 	for i := 1<<20 - 2; i > 1<<20-2000; i -= 2 {
 		tt.stream(2, i, "x", false)
 	}

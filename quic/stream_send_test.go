@@ -465,7 +465,7 @@ func TestUnsentBytesAreBounded(t *testing.T) {
 	limits.maxData, limits.uni = 1<<30, 1<<30
 	for _, cwnd := range []int{0, minSendLimit + 50_000} {
 		tt := newTableWith(t, Client, tableConfig, limits)
-		tt.setEstimates(tableRTT, cwnd)
+		tt.setEstimates(tableRTT, tableRTT, cwnd)
 		bound := max(minSendLimit, cwnd)
 		a, b, c := tt.mustOpen(Uni), tt.mustOpen(Uni), tt.mustOpen(Uni)
 		huge := make([]byte, 1<<20)

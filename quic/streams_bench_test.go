@@ -24,7 +24,7 @@ func newBulkTable(side Side) *bulkTable {
 		MaxConnWindow: benchWindow, MaxBidiStreams: 10_000})
 	b.setPeerLimits(streamLimits{maxData: 1 << 60, bidiRemote: 1 << 60, uni: 1 << 60,
 		maxStreams: [2]uint64{1 << 20, 1 << 20}})
-	b.setEstimates(tableRTT, 1<<20)
+	b.setEstimates(tableRTT, tableRTT, 1<<20)
 	b.w = packetWriter{buf: make([]byte, 0, 1200), limit: 1200, space: recovery.AppData, rec: &b.rec}
 	return b
 }

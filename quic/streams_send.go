@@ -83,7 +83,7 @@ func (t *streamTable) appendControl(w *packetWriter, now monotime.Time) bool {
 		return true
 	}
 	if t.due&dueMaxData != 0 {
-		limit := t.window.Update(now, t.srtt)
+		limit := t.window.Update(now, t.windowRTT(&t.window))
 		if w.room() < wire.LimitLen(limit) {
 			return false
 		}
@@ -153,7 +153,7 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 		w.buf = wire.AppendStopSending(w.buf, f)
 		w.record(recovery.Frame{Type: wire.FrameStopSending, ID: id})
 	case controlMaxData:
-		f := wire.StreamLimitFrame{ID: id, Limit: s.recv.window.Update(now, t.srtt)}
+		f := wire.StreamLimitFrame{ID: id, Limit: s.recv.window.Update(now, t.windowRTT(&s.recv.window))}
 		if w.room() < wire.StreamLimitLen(f) {
 			return false
 		}

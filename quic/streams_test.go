@@ -40,7 +40,7 @@ func newTableWith(t *testing.T, side Side, cfg Config, limits streamLimits) *tab
 	tt := &tableTest{T: t, now: monotime.Time(time.Hour)}
 	tt.init(side, &cfg)
 	tt.setPeerLimits(limits)
-	tt.setEstimates(tableRTT, 0)
+	tt.setEstimates(tableRTT, tableRTT, 0)
 	return tt
 }
 
