@@ -52,7 +52,9 @@ type readerChunk struct {
 	array [readerChunkSize]byte
 }
 
-const readerChunkSize = 64 << 10
+// readerChunkSize is what one train of packets carries, which is 64 KiB with headers and tags. Were it a little more, every
+// train would be followed by one of a packet or two.
+const readerChunkSize = 62 << 10
 
 var readerChunks = sync.Pool{New: func() any { return new(readerChunk) }}
 
