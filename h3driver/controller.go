@@ -84,11 +84,13 @@ func (c *controller) GoAway() {
 	c.d.wake()
 }
 
-// Close closes the connection at once, with an HTTP/3 code. It does not wait, and does nothing before the connection is
-// established.
+// Close closes the connection at once, with an HTTP/3 code; before the connection is established, as soon as it is. It does
+// not wait.
 func (c *controller) Close(code h3.ErrCode, reason string) {
+	err := &quic.ApplicationError{Code: uint64(code), Reason: reason}
+	c.d.farewell.CompareAndSwap(nil, err)
 	if session := c.d.session.Load(); session != nil {
-		session.Connection().Close(&quic.ApplicationError{Code: uint64(code), Reason: reason})
+		session.Connection().Close(err)
 	}
 }
 

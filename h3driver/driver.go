@@ -19,9 +19,10 @@ type driver struct {
 	cfg  Config
 	side quic.Side
 
-	session     atomic.Pointer[engine.Session] // nil until the connection is established
-	established chan struct{}                  // closed then, or when the connection has ended before
-	tls         *tls.ConnectionState           // clients: set before established is closed
+	session     atomic.Pointer[engine.Session]        // nil until the connection is established
+	farewell    atomic.Pointer[quic.ApplicationError] // what Close was called with; it may be called before
+	established chan struct{}                         // closed then, or when the connection has ended before
+	tls         *tls.ConnectionState                  // clients: set before established is closed
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
@@ -94,6 +95,9 @@ func (d *driver) OnEstablished(s *engine.Session) error {
 	d.session.Store(s)
 	close(d.established)
 	d.tell(Event{Kind: EventEstablished})
+	if err := d.farewell.Load(); err != nil {
+		return err
+	}
 	return nil
 }
 

@@ -580,6 +580,15 @@ func TestGoAwayDrains(t *testing.T) {
 	})
 }
 
+// Who gets a server's controller may close the connection before OnEstablished was called.
+func TestCloseBeforeEstablished(t *testing.T) {
+	p := newPair(t, &options{early: func(c *ServerController) { c.Close(h3.ExcessiveLoad, "too early") }})
+	var e *h3.Error
+	if ev := next(t, p.client, EventClosed); !errors.As(ev.Err, &e) || e.Code != h3.ExcessiveLoad || !e.Remote {
+		t.Errorf("the client is told %v", ev.Err)
+	}
+}
+
 func TestClose(t *testing.T) {
 	p := newPair(t, nil)
 	c, s := p.open(t, Part{Header: postFields})

@@ -23,6 +23,7 @@ var testCertificate, testRoots = testcert.Get()
 type options struct {
 	server, client         Config
 	serverQUIC, clientQUIC quic.Config
+	early                  func(*ServerController) // called before OnEstablished
 }
 
 // pair is a client's connection to a server, on real sockets.
@@ -42,6 +43,9 @@ func listen(t *testing.T, o *options) *pair {
 		QUIC: &q,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			driver := NewServer(&o.server)
+			if o.early != nil {
+				o.early(driver.Controller())
+			}
 			p.servers <- driver.Controller()
 			return driver, nil
 		},
