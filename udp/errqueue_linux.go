@@ -47,6 +47,7 @@ func (r *reader) readQueue(fd uintptr) bool {
 			continue
 		}
 		*m = Message{Buf: m.Buf, N: int(n), Local: r.s.local, Remote: r.s.addr(&slot.name), Err: syscall.Errno(ee.Errno)}
+		r.s.erred.Store(true) // there may be more
 		return true
 	}
 }

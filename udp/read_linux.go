@@ -41,6 +41,7 @@ type reader struct {
 	msgs     []Message             // ReadBatch's argument while it runs
 	n        int                   // what tryRead found
 	errno    syscall.Errno
+	woken    bool // tryRead found nothing before: the poller had a reason to call it again
 	dropSeen uint32
 }
 
@@ -53,7 +54,7 @@ func (s *linuxSocket) ReadBatch(msgs []Message) (int, error) {
 	r := &s.r
 	r.prepare(msgs[:min(len(msgs), maxBatch)])
 	for failed := 0; ; {
-		r.n, r.errno = 0, 0
+		r.n, r.errno, r.woken = 0, 0, false
 		err := s.rc.Read(r.try)
 		if s.closed.Load() {
 			return 0, closedError("read")
@@ -116,11 +117,13 @@ func (r *reader) tryRead(fd uintptr) bool {
 			r.errno = errno
 			return true
 		}
-		// The error queue makes the socket neither readable nor its reads fail, if a send got the error first.
-		if r.s.caps.Errors && r.readQueue(fd) {
+		// The error queue makes the socket neither readable nor its reads fail, if a send got the error first. Looking there
+		// costs as much as reading: once for every datagram that comes alone, if it were done before each wait.
+		if r.s.caps.Errors && (r.woken || r.s.erred.Swap(false)) && r.readQueue(fd) {
 			r.n = 1
 			return true
 		}
+		r.woken = true
 		return false
 	}
 }

@@ -144,6 +144,9 @@ func (x *sender) sendmsg(d Datagrams, b []byte, segment int) (syscall.Errno, err
 				return 0, closedError("send")
 			}
 		}
+		if x.errno != 0 && s.caps.Errors {
+			s.erred.Store(true)
+		}
 		if !s.caps.Errors || retries >= retriesFor(x.errno) {
 			return x.errno, nil
 		}

@@ -23,7 +23,8 @@ type linuxSocket struct {
 	caps     Capabilities // but for GSO
 	gso      atomic.Bool
 	closed   atomic.Bool
-	r        reader // of ReadBatch's one caller
+	erred    atomic.Bool // there may be something in the error queue that the poller does not tell of again
+	r        reader      // of ReadBatch's one caller
 	zones    zoneCache
 }
 
