@@ -49,6 +49,10 @@ type Config struct {
 	MaxPacketSize int
 	// CongestionControl names the congestion controller. Default CUBIC.
 	CongestionControl CongestionControl
+	// NewCongestionController, if set, makes the congestion controller instead: for every path that comes into use, of
+	// which a full packet has maxDatagram bytes at first. Connections call it at the same time. If it returns nil, the
+	// path gets the controller that CongestionControl names.
+	NewCongestionController func(maxDatagram int) CongestionController
 	// NoPacing sends as fast as the congestion window allows.
 	NoPacing bool
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dunlin-quic/dunlin/internal/congestion"
 	"github.com/dunlin-quic/dunlin/internal/monotime"
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
@@ -115,16 +114,6 @@ const (
 	ownMaxAckDelay      = 25 * time.Millisecond
 	ownAckDelayExponent = 3
 )
-
-func (c *Conn) newController(maxDatagram int) congestion.Controller {
-	switch c.cfg.CongestionControl {
-	case NewReno:
-		return congestion.NewNewReno(maxDatagram)
-	case BBR:
-		return congestion.NewBBR(maxDatagram, c.randomUint64())
-	}
-	return congestion.NewCUBIC(maxDatagram)
-}
 
 // NewClient starts a connection to path.Remote. The first PollTransmit yields the ClientHello. An error is one of the
 // configuration.

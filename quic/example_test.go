@@ -117,3 +117,43 @@ func certificate() tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// aimd is a congestion controller that adds a packet to the window in each round trip and halves it when a packet is lost.
+type aimd struct {
+	quic.CongestionBase
+	window, maxDatagram int
+}
+
+func (c *aimd) OnAck(a quic.CongestionAck) {
+	if !a.InRecovery && a.WindowLimited {
+		c.window += max(c.maxDatagram*a.Bytes/c.window, 1)
+	}
+}
+
+func (c *aimd) OnCongestion(time.Duration, bool)         { c.window = max(c.window/2, 2*c.maxDatagram) }
+func (c *aimd) OnPersistentCongestion(now time.Duration) { c.window = 2 * c.maxDatagram }
+func (c *aimd) SetMaxDatagramSize(bytes int)             { c.maxDatagram = bytes }
+func (c *aimd) Window() int                              { return c.window }
+
+// A controller of one's own: each path of each connection gets one.
+func ExampleCongestionController() {
+	cfg := &quic.Config{
+		TLS: &tls.Config{NextProtos: []string{"greeting"}, InsecureSkipVerify: true},
+		NewCongestionController: func(maxDatagram int) quic.CongestionController {
+			fmt.Println("a path with packets of", maxDatagram, "bytes")
+			return &aimd{window: 10 * maxDatagram, maxDatagram: maxDatagram}
+		},
+	}
+	client, err := quic.NewClient(time.Now(), cfg, quic.Path{
+		Local:  netip.MustParseAddrPort("192.0.2.1:50000"),
+		Remote: netip.MustParseAddrPort("192.0.2.2:443"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("window:", client.Stats().Cwnd)
+	// Output:
+	// a path with packets of 1200 bytes
+	// window: 12000
+}
