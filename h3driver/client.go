@@ -37,6 +37,14 @@ func (c *ClientController) ConnectionState() *tls.ConnectionState {
 	return c.d.tls
 }
 
+// Version returns the version of QUIC that was negotiated, zero before the connection is established.
+func (c *ClientController) Version() quic.Version {
+	if c.d.session.Load() == nil {
+		return 0
+	}
+	return c.d.version
+}
+
 // OpenRequest sends a request, or the beginning of one, and returns its stream, whose Value is value from before the
 // first event about it. While the server allows no further stream it waits in line, until ctx ends; afterwards ctx has
 // no meaning for the stream. It returns h3.ErrGoingAway, without having sent anything, after the server's GOAWAY.

@@ -23,6 +23,7 @@ type driver struct {
 	farewell    atomic.Pointer[quic.ApplicationError] // what Close was called with; it may be called before
 	established chan struct{}                         // closed then, or when the connection has ended before
 	tls         *tls.ConnectionState                  // clients: set before established is closed
+	version     quic.Version                          // likewise
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
@@ -90,7 +91,7 @@ func (d *driver) OnEstablished(s *engine.Session) error {
 	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
 	d.idleSince = s.Now()
 	if d.side == quic.Client {
-		d.tls = s.Conn().ConnectionState()
+		d.tls, d.version = s.Conn().ConnectionState(), s.Conn().Version()
 	}
 	d.session.Store(s)
 	close(d.established)

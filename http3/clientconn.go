@@ -63,6 +63,9 @@ func (c *ClientConn) Stats() quic.Stats { return c.connection.Stats() }
 // ConnectionState returns what TLS negotiated.
 func (c *ClientConn) ConnectionState() tls.ConnectionState { return *c.tls }
 
+// Version returns the version of QUIC that was negotiated.
+func (c *ClientConn) Version() quic.Version { return c.controller.Version() }
+
 // Err returns why the connection ended, nil while it lives.
 func (c *ClientConn) Err() error { return c.controller.Err() }
 

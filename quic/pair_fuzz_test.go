@@ -84,6 +84,15 @@ func newFuzzPair(t *testing.T, script []byte) *fuzzPair {
 		if options&16 != 0 {
 			tp.demux.Retry = RetryAlways
 		}
+		if options&32 != 0 {
+			tp.cfg[Client].Versions = []Version{Version2, Version1}
+		}
+		if options&64 != 0 {
+			tp.cfg[Server].Versions, tp.demux.Versions = []Version{Version2}, []Version{Version2}
+		}
+		if options&128 != 0 {
+			tp.cfg[Client].OriginalVersion = Version2
+		}
 	})
 	for i := range p.sides {
 		p.sides[i].ids = map[ConnectionID]bool{}

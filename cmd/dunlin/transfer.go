@@ -171,7 +171,7 @@ func (t *transfer) describeConn(conn *http3.ClientConn, reused bool) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "* Connected to %s (%s) from %s\n", t.url.Host, conn.RemoteAddr(), conn.LocalAddr())
-	fmt.Fprintf(&b, "* QUIC version 1, %s, %s, %s, ALPN %s\n", tls.VersionName(state.Version),
+	fmt.Fprintf(&b, "* QUIC version %v, %s, %s, %s, ALPN %s\n", conn.Version(), tls.VersionName(state.Version),
 		tls.CipherSuiteName(state.CipherSuite), state.CurveID, state.NegotiatedProtocol)
 	if len(state.PeerCertificates) > 0 {
 		leaf := state.PeerCertificates[0]
