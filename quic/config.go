@@ -3,6 +3,7 @@ package quic
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -69,12 +70,33 @@ type Config struct {
 	// Tokens is where clients keep the tokens that servers gave them. Default none.
 	Tokens TokenCache
 
+	// EarlyData turns on early data (0-RTT, RFC 9001, Section 4.6), which costs no round trip and which an attacker can
+	// replay. Default off.
+	//
+	// A client sends it where TLS.ClientSessionCache has a session with a server that takes any: see
+	// [EventEarlyData]. A server takes it from whoever resumes one of its sessions of the last 24 hours, if neither
+	// its limits have become lower nor SessionData another, and if EarlyDataStore lets it. With a TLS.KeyLogWriter, which
+	// then gets a line from here, too, that must be safe for concurrent use.
+	EarlyData bool
+	// SessionData is what the application protocol of a server wants to be the same as it was when a client got its
+	// session, for early data to be taken: such as HTTP/3's SETTINGS. At most 1,024 bytes.
+	SessionData []byte
+	// EarlyDataStore remembers at servers which sessions were resumed with early data, so that each is only once
+	// (RFC 8446, Section 8.1). Default: a store in memory, of up to about 65,536 sessions, which goes with sessions
+	// of this Config alone: those of another server or of the process before are resumed without early data. A
+	// fleet that shares session ticket keys can share a store.
+	EarlyDataStore TokenStore
+
 	// Rand is the source of connection IDs and other unpredictable bytes. Default crypto/rand.Reader.
 	Rand io.Reader
 
 	peersChoice bool // a server picks what the client prefers
 
 	secrets *endpointSecrets // set by Resolve: the config is complete, and never changes again
+	// sessionTLS is TLS with hooks, by the version of the client's first flight.
+	sessionTLS map[Version]*tls.Config
+	// issuer is in the tickets that a server issues: without a store in common, it takes early data with its own alone.
+	issuer uint64
 }
 
 // TokenCache keeps address-validation tokens of servers for clients (RFC 9000, Section 8.1.3). Safe for concurrent
@@ -174,6 +196,20 @@ func (c *Config) Resolve() (*Config, error) {
 	if r.StatelessResetKey == nil {
 		r.StatelessResetKey = new([32]byte)
 		mustRead(r.Rand, r.StatelessResetKey[:])
+	}
+	if len(r.SessionData) > maxSessionData {
+		return nil, fmt.Errorf("quic: Config.SessionData has %d bytes", len(r.SessionData))
+	}
+	if r.EarlyData && r.EarlyDataStore == nil {
+		var b [8]byte
+		mustRead(r.Rand, b[:])
+		r.issuer = binary.NativeEndian.Uint64(b[:])
+		r.EarlyDataStore = new(lazyTokenStore)
+	}
+	// For all versions, since a Demux may let in more of them than this config has.
+	r.sessionTLS = map[Version]*tls.Config{
+		Version1: sessionTLS(r.TLS, Version1, r.EarlyData),
+		Version2: sessionTLS(r.TLS, Version2, r.EarlyData),
 	}
 	var err error
 	r.secrets, err = newEndpointSecrets(r.StatelessResetKey, r.Rand)

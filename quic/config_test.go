@@ -92,11 +92,12 @@ func TestConfigErrors(t *testing.T) {
 
 // Sessions are resumed with the tickets that servers send, as long as the config is the same.
 func TestResumption(t *testing.T) {
-	cc, err := testConfig(Client).Resolve()
+	cc := testConfig(Client)
+	cc.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	cc, err := cc.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cc.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	sc, err := testConfig(Server).Resolve()
 	if err != nil {
 		t.Fatal(err)

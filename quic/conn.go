@@ -28,7 +28,9 @@ type Conn struct {
 	confirming bool // the handshake is confirmed as soon as the packet in hand is processed
 	confirmed  bool // RFC 9001, Section 4.1.2
 
-	hs       *handshake    // nil once confirmed
+	hs       *handshake // nil once confirmed
+	early    *earlyData // nil if there are no 0-RTT packets, or no more
+	session  *clientSession
 	tls      *tls.QUICConn // nil when TLS has nothing more to say
 	tlsState *tls.ConnectionState
 	post     postHandshake
@@ -55,6 +57,11 @@ type Conn struct {
 	// initialDCID is, on a server once the handshake is confirmed, the connection ID that the client began with. It leads
 	// here until the connection rests, so that a late duplicate of an Initial packet is no new attempt. Empty then.
 	initialDCID ConnectionID
+
+	// earlyPackets is, after early data was rejected, the packet number that follows the last 0-RTT packet.
+	earlyPackets uint64
+	earlyState   EarlyDataState
+	earlyLost    bool // early data was rejected and is not sent again
 
 	sendHandshakeDone bool
 	sendNewToken      bool
@@ -122,7 +129,7 @@ func NewClient(now time.Time, cfg *Config, path Path) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(now, cfg, Client, path, cfg.OriginalVersion)
+	c := newConn(now, cfg, Client, path, cfg.firstVersion())
 	c.useOwnCID(cfg.ConnectionIDs.Generate())
 	if err := c.startClient(); err != nil {
 		return nil, fmt.Errorf("quic: %w", err)

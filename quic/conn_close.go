@@ -109,6 +109,7 @@ func (c *Conn) end(state connState, err error) {
 	c.streams.close(err)
 	c.closeTLS()
 	c.hs = nil
+	c.early, c.session = nil, nil
 	c.keys = protect.AppKeys{}
 	c.rec = recovery.Recovery{}
 	c.recv = recovery.Received{}

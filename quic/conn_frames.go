@@ -238,6 +238,10 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 		return 0, nil
 	}
 	c.stats.AckFramesReceived++
+	if in.space == recovery.AppData && f.Ranges[len(f.Ranges)-1].Smallest < c.earlyPackets {
+		// RFC 9001, Section 4.6.2.
+		return n, transportError(ProtocolViolation, "acknowledgment of early data that was rejected")
+	}
 	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, c); err != nil {
 		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
 	}

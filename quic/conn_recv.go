@@ -77,6 +77,7 @@ const (
 	packetBad    packetFate = iota // not for us, or not decrypted: perhaps a stateless reset
 	packetDrop                     // of no use
 	packetAside                    // put aside for later, with all that follows it
+	packetHeld                     // put aside for later
 	packetOpened                   // authentic and processed
 )
 
@@ -136,7 +137,10 @@ func (c *Conn) countPacket(fate packetFate) {
 
 // receiveLong processes the packet with a long header that data begins with.
 func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packetFate {
-	if c.hs == nil || h.Type == wire.ZeroRTT {
+	if h.Type == wire.ZeroRTT {
+		return c.receiveEarly(d, h, data)
+	}
+	if c.hs == nil {
 		return packetDrop
 	}
 	if c.local.active[0].id != h.DCID {

@@ -122,6 +122,7 @@ type unsealed struct {
 	pnLen int
 	pn    uint64
 	flags recovery.Flags
+	early bool // a 0-RTT packet
 }
 
 // appendDatagram builds one datagram of at most limit bytes at the start of b, which is empty and has the capacity for
@@ -151,8 +152,14 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 			}
 		}
 	}
-	if c.complete {
+	if c.complete || c.answersEarly() {
 		if next, pkt, ok := c.append1RTT(b, limit, c.maySend(recovery.AppData, limit)); ok {
+			b = next
+			packets[n] = pkt
+			n++
+		}
+	} else if c.sendsEarly() {
+		if next, pkt, ok := c.appendEarly(b, limit); ok {
 			b = next
 			packets[n] = pkt
 			n++
@@ -229,7 +236,10 @@ func (c *Conn) seal(b []byte, p *unsealed, ect0 bool) bool {
 	if ect0 {
 		flags |= recovery.ECT0
 	}
-	if p.space == recovery.AppData {
+	if p.early {
+		wire.PatchLength(pkt, p.pnPos, len(pkt)-p.pnPos+protect.Overhead)
+		c.early.sealer.Seal(pkt, p.pnPos, p.pnLen, p.pn)
+	} else if p.space == recovery.AppData {
 		if _, err := c.keys.Seal(pkt, p.pnPos, p.pnLen, p.pn); err != nil {
 			c.rec.Abandon(p.space)
 			return false
@@ -291,20 +301,27 @@ func (c *Conn) appendLong(b []byte, limit int, space recovery.Space, allowed boo
 	return finishPacket(&w, &p, body), p, true
 }
 
-// beginLong writes the header of an Initial or Handshake packet into w. body is where its frames begin.
+// beginLong writes the header of an Initial, 0-RTT or Handshake packet into w. body is where its frames begin.
 func (c *Conn) beginLong(w *packetWriter, b []byte, limit int) (p unsealed, body int, ok bool) {
 	typ := wire.Initial
-	if w.space == recovery.Handshake {
+	switch w.space {
+	case recovery.Handshake:
 		typ = wire.Handshake
+	case recovery.AppData:
+		typ = wire.ZeroRTT
 	}
-	p = unsealed{space: w.space, start: len(b)}
+	p = unsealed{space: w.space, start: len(b), early: typ == wire.ZeroRTT}
 	p.pn, p.pnLen = c.packetNumber(w.space)
 	w.limit = limit - protect.Overhead
 	scid := c.local.active[0].id
 	if w.limit-len(b) < wire.LongHeaderLen(typ, c.path.dcid, scid, len(c.hs.token), p.pnLen)+minLongPayload {
 		return p, 0, false
 	}
-	w.buf = wire.AppendLong(b, typ, c.version, c.path.dcid, scid, c.hs.token, p.pn, p.pnLen)
+	version := c.version
+	if p.early {
+		version = c.early.version
+	}
+	w.buf = wire.AppendLong(b, typ, version, c.path.dcid, scid, c.hs.token, p.pn, p.pnLen)
 	p.pnPos = len(w.buf) - p.pnLen - p.start
 	return p, len(w.buf), true
 }
@@ -412,7 +429,7 @@ func (c *Conn) pendingData() bool {
 			}
 		}
 	}
-	return c.complete && c.pending1RTT()
+	return (c.complete || c.answersEarly() || c.sendsEarly()) && c.pending1RTT()
 }
 
 // pendingControl reports whether appendControl has something to write.

@@ -30,6 +30,7 @@ func (c *Conn) deadline() monotime.Time {
 	t = monotime.Min(t, c.dropKeysAt)
 	t = monotime.Min(t, c.pathDeadline())
 	t = monotime.Min(t, c.shrinkDeadline())
+	t = monotime.Min(t, c.earlyDeadline())
 	if c.hs != nil {
 		t = monotime.Min(t, c.hs.deadline)
 	}
@@ -82,6 +83,9 @@ func (c *Conn) HandleTimeout(now time.Time) {
 	if due(c.now, c.dropKeysAt) {
 		c.dropKeysAt = 0
 		c.keys.DropPrevious()
+	}
+	if due(c.now, c.earlyDeadline()) {
+		c.early = nil
 	}
 	if due(c.now, c.pathDeadline()) {
 		c.handlePathTimers()

@@ -65,6 +65,18 @@ func (q *datagramQueue) drop() {
 	}
 }
 
+// dropDatagrams drops the datagrams that wait to be sent.
+func (c *Conn) dropDatagrams() {
+	d := &c.datagrams
+	for ; !d.out.empty(); d.out.drop() {
+		c.stats.DatagramFramesDropped++
+	}
+	if d.blocked {
+		d.blocked = false
+		c.event(EventDatagramsWritable)
+	}
+}
+
 // keepDatagrams is how many bytes a queue may always keep.
 const keepDatagrams = 4 << 10
 
@@ -85,9 +97,13 @@ func (d *datagrams) shrink() {
 // MaxDatagramLen returns the length in bytes of the longest datagram that can be sent now, 0 if the peer accepts none. It grows
 // with path MTU discovery, and shrinks if the path changes.
 func (c *Conn) MaxDatagramLen() int {
-	frame := min(c.datagrams.peerMax, c.path.mtu.size-wire.ShortHeaderLen(c.path.dcid, 4)-protect.Overhead)
-	const header = 1 + 2 // type and length, of at most 2^14-1
-	return max(frame-header, 0)
+	header := wire.ShortHeaderLen(c.path.dcid, 4)
+	if c.sendsEarly() {
+		header = wire.LongHeaderLen(wire.ZeroRTT, c.path.dcid, c.local.active[0].id, 0, 4)
+	}
+	frame := min(c.datagrams.peerMax, c.path.mtu.size-header-protect.Overhead)
+	const frameHeader = 1 + 2 // type and length, of at most 2^14-1
+	return max(frame-frameHeader, 0)
 }
 
 // TrySendDatagram queues a copy of p as an unreliable datagram (RFC 9221): it is sent once, when congestion control

@@ -40,6 +40,13 @@
 // [EventClosed] says that all is over and why. The connection still has something to do then, to make sure that the peer
 // hears of it: the owner goes on to poll until [EndpointDrained].
 //
+// # Early data
+//
+// With Config.EarlyData, a client that resumes a session has its streams at once ([EventEarlyData]), and what it writes leaves with
+// the first datagram. Two things are to be known. An attacker can send a copy of it to the server, which takes one but can't tell
+// which; so it should ask for nothing that must not happen twice. And the server may reject it ([EventEarlyDataRejected]): then
+// it is sent again, if the server has the same protocol and room for it, else its streams are gone.
+//
 // # Errors
 //
 // A received packet that makes no sense is counted in [Stats]; one that breaks the protocol ends the connection with the

@@ -161,6 +161,9 @@ var (
 	ErrDatagramUnsupported = errors.New("quic: the peer accepts no datagrams")
 	// ErrStreamDone: the write half was already finished or reset by this side.
 	ErrStreamDone = errors.New("quic: write after the end of the stream")
+	// ErrEarlyDataRejected: the stream was opened by early data that the server did not take, and nothing of it can be
+	// sent again; see EventEarlyDataRejected.
+	ErrEarlyDataRejected = errors.New("quic: early data rejected by the server")
 	// ErrDirection: a read from a send-only stream, or a write to a receive-only one.
 	ErrDirection = errors.New("quic: wrong direction for this stream")
 )

@@ -9,6 +9,16 @@ type EventKind uint8
 const (
 	// EventNone is the kind of the zero Event: there is none.
 	EventNone EventKind = iota
+	// EventEarlyData: streams and datagrams can be used before the handshake is complete (RFC 9001, Section 4.6). At a
+	// client they are sent in 0-RTT packets, which an attacker can replay to the server. At a server, what comes
+	// before EventEstablished may be such a replay; see Stream.Early. Once.
+	EventEarlyData
+	// EventEarlyDataRejected: at a client, the server did not take the early data. If Err is nil, everything is sent
+	// again, but for datagrams; a client for whose protocol something else has changed resets what it does not
+	// want to be. If Err is [ErrEarlyDataRejected], the server speaks another protocol now, or has lowered its limits: the
+	// streams opened so far and unsent datagrams are gone, no event names them, and stream IDs begin anew. Before
+	// EventEstablished, once.
+	EventEarlyDataRejected
 	// EventEstablished: the TLS handshake is complete; Conn.ConnectionState is final. Once.
 	EventEstablished
 	// EventConfirmed: the handshake is confirmed (RFC 9001, Section 4.1.2). Once.
@@ -97,6 +107,16 @@ func (c *Conn) endpointEvent(e EndpointEvent) { c.events.endpoint = append(c.eve
 // have made pointless are not told.
 func (c *Conn) NextEvent() Event {
 	if c.events.pending != 0 {
+		if c.events.take(EventEarlyData) {
+			return Event{Kind: EventEarlyData}
+		}
+		if c.events.take(EventEarlyDataRejected) {
+			e := Event{Kind: EventEarlyDataRejected}
+			if c.earlyLost {
+				e.Err = ErrEarlyDataRejected
+			}
+			return e
+		}
 		for _, k := range [...]EventKind{
 			EventEstablished, EventConfirmed, EventPathChanged, EventDatagramReceived, EventDatagramsWritable,
 		} {

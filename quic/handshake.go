@@ -38,6 +38,7 @@ type handshake struct {
 	newKeys   bool // packets put aside may be readable now
 	aside     asidePackets
 	deadline  monotime.Time // when the handshake has taken too long
+	hello     []byte        // the start of the ClientHello; see noteHello
 }
 
 // handshakeSpace is a packet number space that ends with the handshake.
@@ -66,7 +67,7 @@ func tlsError(err error) *TransportError {
 
 // startTLS starts the TLS handshake.
 func (c *Conn) startTLS() error {
-	qc := &tls.QUICConfig{TLSConfig: c.cfg.TLS}
+	qc := &tls.QUICConfig{TLSConfig: c.cfg.sessionTLS[c.hs.chosen], EnableSessionEvents: true}
 	if c.side == Client {
 		c.tls = tls.QUICClient(qc)
 	} else {
@@ -79,6 +80,9 @@ func (c *Conn) startTLS() error {
 	if err := c.driveTLS(); err != nil {
 		c.closeTLS()
 		return err
+	}
+	if c.earlyState == EarlyDataNone {
+		c.early = nil // TLS had a reason of its own not to offer any
 	}
 	return nil
 }
@@ -107,7 +111,18 @@ func (c *Conn) driveTLS() *TransportError {
 			if err := c.setWriteSecret(e); err != nil {
 				return err
 			}
+		case tls.QUICResumeSession:
+			c.resumeSession(e.SessionState)
+		case tls.QUICRejectedEarlyData:
+			c.rejectEarlyData()
+		case tls.QUICStoreSession:
+			if err := c.storeSession(e.SessionState); err != nil {
+				return err
+			}
 		case tls.QUICWriteData:
+			if c.side == Client && e.Level == tls.QUICEncryptionLevelInitial {
+				c.noteHello(e.Data)
+			}
 			c.cryptoOut(e.Level).write(e.Data)
 		case tls.QUICTransportParametersRequired:
 			// A server is asked when it has those of the client, and so knows the version.
@@ -139,12 +154,14 @@ func (c *Conn) cryptoOut(l tls.QUICEncryptionLevel) *cryptoOut {
 func (c *Conn) setReadSecret(e tls.QUICEvent) *TransportError {
 	// RFC 9001, Section 4.1.3: a level must not end in the middle of a message.
 	for s := range c.hs.spaces {
-		if c.hs.spaces[s].crypto.in.pending() {
+		if e.Level != tls.QUICEncryptionLevelEarly && c.hs.spaces[s].crypto.in.pending() {
 			return transportError(ProtocolViolation, "handshake data beyond the end of its encryption level")
 		}
 	}
 	var err error
 	switch e.Level {
+	case tls.QUICEncryptionLevelEarly:
+		return c.setEarlySecret(e)
 	case tls.QUICEncryptionLevelHandshake:
 		c.hs.spaces[recovery.Handshake].opener, err = protect.NewOpener(c.version, protect.Suite(e.Suite), e.Data)
 	case tls.QUICEncryptionLevelApplication:
@@ -163,6 +180,8 @@ func (c *Conn) setReadSecret(e tls.QUICEvent) *TransportError {
 func (c *Conn) setWriteSecret(e tls.QUICEvent) *TransportError {
 	var err error
 	switch e.Level {
+	case tls.QUICEncryptionLevelEarly:
+		return c.setEarlySecret(e)
 	case tls.QUICEncryptionLevelHandshake:
 		c.hs.spaces[recovery.Handshake].sealer, err = protect.NewSealer(c.version, protect.Suite(e.Suite), e.Data)
 		c.rec.SetHandshakeKeys()
@@ -202,6 +221,9 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 			if err := c.post.check(c.side, data); err != nil {
 				return err
 			}
+		}
+		if space == recovery.Initial && c.side == Server {
+			c.noteHello(data)
 		}
 		if c.tls != nil {
 			if err := c.tls.HandleData(level, data); err != nil {
@@ -262,7 +284,6 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
 	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))
 	c.local.limit = int(min(tp.ActiveConnectionIDLimit, maxIssuedCIDs))
-	c.datagrams.peerMax = int(min(tp.MaxDatagramFrameSize, 65535))
 	if tp.HasResetToken {
 		first := &c.peer.active[0]
 		first.token, first.hasToken = tp.ResetToken, true
@@ -272,14 +293,32 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 		c.peer.seen.Add(1, 2)
 		c.peer.active = append(c.peer.active, peerCID{seq: 1, id: p.ID, token: p.ResetToken, hasToken: true})
 	}
-	c.streams.setPeerLimits(streamLimits{
+	if c.side == Client && c.cfg.TLS.ClientSessionCache != nil {
+		c.rememberParameters(&tp)
+	}
+	if c.side == Client && c.early != nil {
+		// RFC 9000, Section 7.4.1: 0-RTT packets go by the limits that were remembered, to the last.
+		c.early.params = tp
+		return nil
+	}
+	c.usePeerLimits(&tp)
+	return nil
+}
+
+// usePeerLimits lets streams and datagrams use what the peer allows.
+func (c *Conn) usePeerLimits(tp *wire.TransportParameters) {
+	c.datagrams.peerMax = int(min(tp.MaxDatagramFrameSize, 65535))
+	c.streams.setPeerLimits(peerLimits(tp))
+}
+
+func peerLimits(tp *wire.TransportParameters) streamLimits {
+	return streamLimits{
 		maxData:    tp.InitialMaxData,
 		bidiLocal:  tp.InitialMaxStreamDataBidiLocal,
 		bidiRemote: tp.InitialMaxStreamDataBidiRemote,
 		uni:        tp.InitialMaxStreamDataUni,
 		maxStreams: [2]uint64{Bidi: tp.InitialMaxStreamsBidi, Uni: tp.InitialMaxStreamsUni},
-	})
-	return nil
+	}
 }
 
 // checkConnectionIDs compares the connection IDs that the peer says were used in the handshake with those that were
@@ -314,13 +353,22 @@ func (c *Conn) handshakeComplete() *TransportError {
 	if cs.NegotiatedProtocol == "" {
 		return transportError(tlsAlert(120), "no application protocol")
 	}
+	if c.side == Client && c.early != nil {
+		if err := c.settleEarlyData(); err != nil {
+			return err
+		}
+	}
 	c.complete = true
 	c.stats.HandshakeTime = c.now.Sub(c.created)
 	c.tlsState = &cs
 	c.event(EventEstablished)
 	if c.side == Server {
-		if err := c.tls.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil {
-			return tlsError(err)
+		if err := c.sendTicket(); err != nil {
+			return err
+		}
+		if c.early != nil {
+			// RFC 9001, Section 4.9.3: what was reordered may still come for a while.
+			c.early.dropAt = c.now.Add(3 * c.rec.PTO(recovery.AppData))
 		}
 		// RFC 9001, Section 4.1.2: for a server, complete means confirmed.
 		c.confirming = true

@@ -25,4 +25,8 @@ func (c *Conn) handleRetry(b []byte) {
 		return
 	}
 	c.rec.Requeue(recovery.Initial, c)
+	if c.sendsEarly() {
+		// RFC 9000, Section 17.2.3: what was sent in 0-RTT packets before the Retry is likely to be lost.
+		c.rec.Requeue(recovery.AppData, c)
+	}
 }

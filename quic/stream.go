@@ -24,6 +24,7 @@ type Stream struct {
 	// incremental streams take turns with others of their urgency.
 	incremental bool
 	closed      bool // both halves are done; no longer in the table
+	early       bool // the peer opened it in a 0-RTT packet
 }
 
 // A stream is one allocation together with the halves that it has.
@@ -69,6 +70,10 @@ func newStream(sends, receives bool) *Stream {
 
 // ID returns the stream's ID.
 func (s *Stream) ID() StreamID { return s.id }
+
+// Early reports whether the client opened the stream, on this server, by early data: until [Conn.Established] reports true, what
+// it says may be a replay of what it said on another connection (RFC 8446, Section 8), and should not change anything.
+func (s *Stream) Early() bool { return s.early }
 
 // TryRead copies up to len(p) received bytes in order. It returns io.EOF after the last byte of the stream,
 // [ErrWouldBlock] if nothing has arrived (an EventStreamReadable follows when something has), or a *[StreamError] after

@@ -32,6 +32,7 @@ type streamTable struct {
 
 	// What the peer may send.
 	streamWindow, maxStreamWindow uint64
+	early                         bool // the streams that it opens now it opens in 0-RTT packets
 	window                        flow.Window
 	srtt, minRTT                  time.Duration
 
@@ -175,6 +176,7 @@ func (t *streamTable) add(id StreamID) *Stream {
 	s := newStream(sends, receives)
 	s.table, s.id, s.heapIndex = t, id, -1
 	s.urgency, s.incremental = defaultUrgency, true
+	s.early = t.early
 	if sends {
 		s.send.state = sendOpen
 		s.send.credit.Raise(t.initialCredit(id))

@@ -219,6 +219,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) {
 // connection ID, by which the packets of the server find their way, and the time that it may take.
 func (c *Conn) restart(v Version) error {
 	c.closeTLS()
+	c.restartEarlyData()
 	c.rec = recovery.Recovery{}
 	c.initRecovery()
 	deadline := c.hs.deadline

@@ -29,6 +29,12 @@ func (c *Credit) Raise(limit uint64) bool {
 	return true
 }
 
+// Replace learns a limit that counts whatever was advertised before. It must not be less than what has been used.
+func (c *Credit) Replace(limit uint64) {
+	c.limit = limit
+	c.told = false
+}
+
 // Told reports whether the peer knows that the present limit blocks this side.
 func (c *Credit) Told() bool { return c.told }
 

@@ -92,6 +92,12 @@ func (t *Transfer) Start(*Peer) {
 // Event implements App.
 func (t *Transfer) Event(p *Peer, e quic.Event) {
 	switch e.Kind {
+	case quic.EventEarlyData:
+		t.open(p)
+	case quic.EventEarlyDataRejected:
+		if e.Err != nil {
+			clear(t.opened)
+		}
 	case quic.EventEstablished:
 		t.open(p)
 		t.sendDatagram(p)
