@@ -44,7 +44,7 @@ func (w *worker) step(p party, rounds int) int {
 		w.obey(now, &got)
 		w.serve(got.calls)
 		if p == byRouter && moved {
-			w.awaitWriters()
+			began = began.Add(w.awaitWriters())
 		}
 		moved = w.transmit(now, buf[:]) || moved
 		w.notice()
@@ -152,13 +152,23 @@ func (w *worker) transmit(now time.Time, buf []byte) (sent bool) {
 
 // awaitWriters lets those goroutines go first that the application has just given something to do, and takes along what
 // they leave to be sent: an answer goes out in the datagram that acknowledges the request, and they need run no step for it.
-// Should they take long, then this step counts as slow and its successors are run elsewhere, without waiting.
-func (w *worker) awaitWriters() {
+// It returns how long they took, which is not to be held against the connection: while others are ready to run, a router
+// that did not wait for them would wait for a processor. But should they take long, then its next steps do not wait.
+func (w *worker) awaitWriters() (waited time.Duration) {
+	if w.hasty > 0 {
+		w.hasty--
+		return 0
+	}
+	from := time.Now()
 	runtime.Gosched()
+	if waited = time.Since(from); waited > inlineTime {
+		w.hasty = slowSteps
+	}
 	if t := w.tickets.Load(); w.established && t != w.served.Load() {
 		w.served.Store(t)
 		w.tell(processWrites) // the next round runs calls, if there are any
 	}
+	return waited
 }
 
 // settle sets the timer for what is due next.
