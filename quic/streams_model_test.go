@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/blocks"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 )
 
@@ -285,7 +286,7 @@ func (tt *tableTest) checkBounds() {
 		for _, block := range b.blocks {
 			held += cap(block)
 		}
-		if bound := int(s.recv.window.Received()-b.read) + 2*8<<10; held > bound || b.read > b.have {
+		if bound := int(s.recv.window.Received()-b.read) + 2*blocks.LargeSize; held > bound || b.read > b.have {
 			tt.Fatalf("stream %d holds %d bytes, bound %d", id, held, bound)
 		}
 	}

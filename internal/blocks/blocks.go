@@ -4,11 +4,11 @@ package blocks
 
 import "sync"
 
-// The sizes of blocks, in bytes. A large one holds a handful of packets, so that going to the pool is rare in bulk
+// The sizes of blocks, in bytes. A large one holds a dozen packets, so that going to the pool is rare in bulk
 // transfers, and a stream that holds one partly filled wastes little.
 const (
 	SmallSize = 1 << 10
-	LargeSize = 8 << 10
+	LargeSize = 16 << 10
 )
 
 var (
