@@ -130,7 +130,9 @@ func TestRecoveryPeriod(t *testing.T) {
 		if p.OnCongestion(start.Add(10*ms), start) {
 			t.Fatal("a loss from before began another period")
 		}
-		p.OnAck(Ack{Now: start.Add(10 * ms), Sent: start, Bytes: mss, RTT: 50 * ms, SRTT: 50 * ms})
+		p.OnAck(Ack{
+			Now: start.Add(10 * ms), Sent: start, Bytes: mss, InFlight: want, InFlightNow: want - mss, RTT: 50 * ms, SRTT: 50 * ms,
+		})
 		if p.Window() != want {
 			t.Fatalf("window %d during recovery, want %d", p.Window(), want)
 		}

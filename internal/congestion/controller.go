@@ -1,7 +1,7 @@
 // Package congestion decides how much may be in flight and how fast it goes out: the congestion controllers NewReno
-// (RFC 9002, Section 7), CUBIC (RFC 9438) with HyStart++ (RFC 9406) and BBR (draft-ietf-ccwg-bbr), and the [Pacer]. Loss
-// detection, the count of bytes in flight and the measurement of delivery rates live in package recovery, which calls a
-// [Controller].
+// (RFC 9002, Section 7) and CUBIC (RFC 9438) with HyStart++ (RFC 9406), both with PRR (RFC 9937), BBR
+// (draft-ietf-ccwg-bbr), and the [Pacer]. Loss detection, the count of bytes in flight and the measurement of delivery
+// rates live in package recovery, which calls a [Controller].
 package congestion
 
 import (
@@ -16,9 +16,13 @@ type Ack struct {
 	Sent     monotime.Time // when the newest of the packets was sent
 	Bytes    int           // total size of the packets
 	InFlight int           // bytes in flight before this ACK
-	RTT      time.Duration // the latest sample, 0 if this ACK gave none
-	MinRTT   time.Duration
-	SRTT     time.Duration
+	// InFlightNow are the bytes in flight without these packets and those that the ACK showed to be lost, SentBytes all
+	// bytes ever sent that were in flight.
+	InFlightNow int
+	SentBytes   uint64
+	RTT         time.Duration // the latest sample, 0 if this ACK gave none
+	MinRTT      time.Duration
+	SRTT        time.Duration
 	// AppLimited tells that the window was not in full use while the packets were in flight, so that their arrival
 	// says nothing about a larger one (RFC 9002, Section 7.8).
 	AppLimited bool

@@ -19,6 +19,7 @@ const (
 // are not rounded away.
 type cubic struct {
 	maxDatagram float64
+	prr         prr
 	cubicState
 	undo cubicState
 }
@@ -48,6 +49,12 @@ func NewCUBIC(maxDatagram int) Controller {
 func (c *cubic) OnAck(a Ack) {
 	since := c.latestAck
 	c.latestAck = a.Now
+	if c.prr.active && a.Sent > c.recovery {
+		c.prr.end()
+	}
+	if c.prr.active {
+		c.prr.onAck(a, int(c.window), int(c.maxDatagram))
+	}
 	if a.AppLimited {
 		// RFC 9438, Section 5.8: the clock of the cubic function stands still while the application has too little to
 		// send, lest the window jump afterwards.
@@ -131,6 +138,7 @@ func (c *cubic) OnCongestion(now, sent monotime.Time) bool {
 	}
 	c.window = max(c.window*cubicBeta, minWindowPackets*c.maxDatagram)
 	c.ssthresh = c.window
+	c.prr.begin()
 	return true
 }
 
@@ -140,11 +148,13 @@ func (c *cubic) OnPersistentCongestion(now monotime.Time) {
 	c.recovery = now
 	c.epoch = 0
 	c.undo = cubicState{}
+	c.prr.end()
 }
 
 func (c *cubic) OnSpurious() {
 	if c.undo.window > c.window {
 		c.cubicState = c.undo
+		c.prr.end()
 	}
 	c.undo = cubicState{}
 }
@@ -157,5 +167,11 @@ func (c *cubic) SetMaxDatagramSize(n int) {
 	}
 }
 
-func (c *cubic) Window() int       { return int(c.window) }
+func (c *cubic) Window() int {
+	if c.prr.known() {
+		return c.prr.window
+	}
+	return int(c.window)
+}
+
 func (c *cubic) InSlowStart() bool { return c.window < c.ssthresh }

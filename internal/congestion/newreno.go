@@ -9,6 +9,7 @@ import (
 // newReno is the controller of RFC 9002, Section 7.
 type newReno struct {
 	maxDatagram int
+	prr         prr
 	renoState
 	undo renoState
 }
@@ -28,6 +29,12 @@ func NewNewReno(maxDatagram int) Controller {
 }
 
 func (c *newReno) OnAck(a Ack) {
+	if c.prr.active && a.Sent > c.recovery {
+		c.prr.end()
+	}
+	if c.prr.active {
+		c.prr.onAck(a, c.window, c.maxDatagram)
+	}
 	switch {
 	case a.AppLimited || a.Sent <= c.recovery:
 	case c.window < c.ssthresh:
@@ -51,6 +58,7 @@ func (c *newReno) OnCongestion(now, sent monotime.Time) bool {
 	c.window = max(c.window/2, minWindowPackets*c.maxDatagram)
 	c.ssthresh = c.window
 	c.acked = 0
+	c.prr.begin()
 	return true
 }
 
@@ -60,11 +68,13 @@ func (c *newReno) OnPersistentCongestion(now monotime.Time) {
 	c.recovery = now
 	c.acked = 0
 	c.undo = renoState{}
+	c.prr.end()
 }
 
 func (c *newReno) OnSpurious() {
 	if c.undo.window > c.window {
 		c.renoState = c.undo
+		c.prr.end()
 	}
 	c.undo = renoState{}
 }
@@ -77,5 +87,11 @@ func (c *newReno) SetMaxDatagramSize(n int) {
 	}
 }
 
-func (c *newReno) Window() int       { return c.window }
+func (c *newReno) Window() int {
+	if c.prr.known() {
+		return c.prr.window
+	}
+	return c.window
+}
+
 func (c *newReno) InSlowStart() bool { return c.window < c.ssthresh }

@@ -73,6 +73,7 @@ func (r *Recovery) OnAck(now, received monotime.Time, space Space, ack *wire.Ack
 	r.detectLost(now, space, h)
 
 	if n.bytes > 0 {
+		congestionAck.InFlightNow, congestionAck.SentBytes = r.inFlight, r.sentBytes
 		congestionAck.SRTT, congestionAck.MinRTT = r.rtt.smoothed, r.rtt.min
 		congestionAck.AppLimited = r.appLimited(n.sent, priorInFlight)
 		if r.sampling != nil {

@@ -38,6 +38,7 @@ type Recovery struct {
 
 	maxDatagram int
 	inFlight    int
+	sentBytes   uint64 // all that ever were in flight
 	// pathStart are the first packet numbers on the current path.
 	pathStart [NumSpaces]uint64
 	// windowFull is when the congestion window was last in full use.
@@ -165,6 +166,7 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	}
 	if flags&(InFlight|OffPath) == InFlight {
 		r.inFlight += size
+		r.sentBytes += uint64(size)
 		s.inFlight += size
 		if !r.noPacing {
 			r.pacer.OnSent(now, size)

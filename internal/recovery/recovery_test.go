@@ -48,6 +48,14 @@ func (s *sender) MTUProbeLost(size int)       { s.probes = append(s.probes, -siz
 
 func (s *sender) wait(d time.Duration) { s.now = s.now.Add(d) }
 
+// recover ends a recovery period: a packet that is sent in it is acknowledged.
+func (s *sender) recover() {
+	s.wait(time.Millisecond)
+	pn := s.send(AppData, data)
+	s.wait(10 * time.Millisecond)
+	s.ack(AppData, 0, pn, pn)
+}
+
 const data = AckEliciting | InFlight
 
 func (s *sender) send(space Space, flags Flags) uint64 {
@@ -471,6 +479,7 @@ func TestPersistentCongestion(t *testing.T) {
 		if arrived {
 			// A packet that arrived in between disproves persistent congestion.
 			s.ack(AppData, 0, 8, 8, 4, 4)
+			s.recover()
 			want = 6000
 		} else {
 			s.ack(AppData, 0, 8, 8)
@@ -517,13 +526,13 @@ func TestSpuriousLossIsTakenBack(t *testing.T) {
 	s.wait(50 * ms)
 	s.ack(AppData, 0, 5, 7)
 	s.heard(pns(5, 7), pns(0, 4))
-	if s.Cwnd() != window/2 {
-		t.Fatalf("window %d after a loss, want %d", s.Cwnd(), window/2)
+	if s.Cwnd() > window/2 {
+		t.Fatalf("window %d after a loss, want %d at most", s.Cwnd(), window/2)
 	}
 	s.wait(ms)
 	s.ack(AppData, 0, 5, 7, 0, 3)
 	s.heard(pns(0, 3), nil)
-	if s.Cwnd() != window/2 {
+	if s.Cwnd() > window/2 {
 		t.Fatalf("window %d while one packet is still missing", s.Cwnd())
 	}
 	s.ack(AppData, 0, 0, 7)
