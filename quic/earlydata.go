@@ -92,7 +92,7 @@ func (c *Conn) resumeSession(state *tls.SessionState) {
 func (c *Conn) acceptsEarlyData(s *session) bool {
 	now := c.epoch.Time(c.now)
 	age := now.Sub(s.issued)
-	own := c.ownParameters()
+	own := c.cfg.limits()
 	if !c.cfg.EarlyData || s.version != c.hs.chosen || s.issuer != c.cfg.issuer || age < -tokenSkew || age >= earlyDataLife ||
 		// RFC 9000, Section 7.4.1: the client goes by the limits of the ticket.
 		reduces(&own, &s.params) || !bytes.Equal(s.data, c.cfg.SessionData) {

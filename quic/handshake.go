@@ -241,7 +241,7 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 
 // ownParameters returns the transport parameters that this side sends.
 func (c *Conn) ownParameters() wire.TransportParameters {
-	tp := wire.DefaultTransportParameters()
+	tp := c.cfg.limits()
 	tp.InitialSCID = c.local.active[0].id
 	tp.Versions = c.versionInformation()
 	if c.side == Server {
@@ -252,14 +252,21 @@ func (c *Conn) ownParameters() wire.TransportParameters {
 		}
 	}
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
-	tp.InitialMaxData = uint64(c.cfg.ConnWindow)
-	tp.InitialMaxStreamDataBidiLocal = uint64(c.cfg.StreamWindow)
-	tp.InitialMaxStreamDataBidiRemote = uint64(c.cfg.StreamWindow)
-	tp.InitialMaxStreamDataUni = uint64(c.cfg.StreamWindow)
-	tp.InitialMaxStreamsBidi = uint64(c.cfg.MaxBidiStreams)
-	tp.InitialMaxStreamsUni = uint64(c.cfg.MaxUniStreams)
+	return tp
+}
+
+// limits returns the transport parameters that say what the peer may send, and so are remembered for 0-RTT (RFC 9000,
+// Section 7.4.1; RFC 9221, Section 3).
+func (c *Config) limits() wire.TransportParameters {
+	tp := wire.DefaultTransportParameters()
+	tp.InitialMaxData = uint64(c.ConnWindow)
+	tp.InitialMaxStreamDataBidiLocal = uint64(c.StreamWindow)
+	tp.InitialMaxStreamDataBidiRemote = uint64(c.StreamWindow)
+	tp.InitialMaxStreamDataUni = uint64(c.StreamWindow)
+	tp.InitialMaxStreamsBidi = uint64(c.MaxBidiStreams)
+	tp.InitialMaxStreamsUni = uint64(c.MaxUniStreams)
 	tp.ActiveConnectionIDLimit = activeConnectionIDLimit
-	tp.MaxDatagramFrameSize = uint64(c.cfg.MaxDatagramFrame)
+	tp.MaxDatagramFrameSize = uint64(c.MaxDatagramFrame)
 	return tp
 }
 

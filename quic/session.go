@@ -201,10 +201,9 @@ func (c *Config) firstVersion() Version {
 
 // sendTicket gives the client a session ticket.
 func (c *Conn) sendTicket() *TransportError {
-	own := c.ownParameters()
 	s := session{
 		version: c.version, issuer: c.cfg.issuer, issued: c.epoch.Time(c.now), protocol: c.tlsState.NegotiatedProtocol,
-		params: remembered(&own), data: c.cfg.SessionData,
+		params: c.cfg.limits(), data: c.cfg.SessionData,
 	}
 	if c.cfg.EarlyData {
 		mustRead(c.cfg.Rand, s.id[:])
