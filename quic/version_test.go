@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -197,6 +198,36 @@ func TestVersionLosses(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Handshake packets that overtake the Initial packet by which a client learns of the version are not lost.
+func TestVersionOvertaken(t *testing.T) {
+	overtaken := false
+	p := newTestPair(t, func(p *testPair) {
+		speak(p, []Version{Version2, Version1}, nil)
+		chain := testCertificate().cert // of more than one datagram
+		for range 4 {
+			chain.Certificate = append(chain.Certificate[:len(chain.Certificate):len(chain.Certificate)], chain.Certificate[0])
+		}
+		p.cfg[Server].TLS.Certificates = []tls.Certificate{chain}
+		late := false
+		p.filter = func(from Side, b []byte) bool {
+			h, ok := wire.ParseLong(b)
+			late = from == Server && ok && h.Type == wire.Initial && h.Version == Version2
+			overtaken = overtaken || from == Server && ok && h.Type == wire.Handshake
+			return true
+		}
+		p.delayOf = func() time.Duration {
+			if late {
+				return time.Millisecond
+			}
+			return 0
+		}
+	})
+	p.establish()
+	if got := p.conn[Client].Stats().HandshakeTime; got != 2*p.delay+time.Millisecond || !overtaken {
+		t.Errorf("handshake took %v; Handshake packets in a datagram of their own: %v", got, overtaken)
 	}
 }
 
