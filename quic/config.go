@@ -25,7 +25,8 @@ type Config struct {
 	// application sees. Default: all that there are; a client then prefers version 1, a server what the client prefers.
 	Versions []Version
 	// OriginalVersion is the one of Versions that a client's first packets are of. A server that does not know it costs
-	// a round trip. Default: version 1 if that is among them, else the preferred one.
+	// a round trip. A client that has a session with the server for another of Versions alone begins with that, since
+	// sessions are bound to versions. Default: version 1 if that is among them, else the preferred one.
 	OriginalVersion Version
 
 	// HandshakeTimeout bounds the time until the handshake is confirmed. Default 10 s.
