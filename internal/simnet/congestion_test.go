@@ -65,3 +65,120 @@ func TestBBR(t *testing.T) {
 		})
 	}
 }
+
+// rivals has clients with the given controllers upload over one bottleneck, each a second after the one before. It returns
+// at what share of the rate each delivered in the last two thirds of the given time.
+func rivals(t *testing.T, link Link, d time.Duration, controllers ...quic.CongestionControl) []float64 {
+	w := virtually(t, 1)
+	w.Link(Link{Delay: link.Delay})
+	ccfg, scfg := w.configs()
+	demux, err := quic.NewDemux(quic.DemuxConfig{Rand: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []*Transfer // in the order of arrival, which is that of the controllers
+	server := w.NewServer(scfg, demux, func() App {
+		got = append(got, &Transfer{})
+		return got[len(got)-1]
+	})
+	w.LinkTo(server.Addr, link)
+	for i, cc := range controllers {
+		cfg := *ccfg
+		cfg.CongestionControl = cc
+		w.After(time.Duration(i)*time.Second, func() {
+			if _, err := w.NewClient(&cfg, server, upload(1e9)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	shares := make([]float64, len(controllers))
+	for half := range 2 {
+		// The second time, what was delivered in the first third is taken off.
+		if err := w.RunFor(d * time.Duration(half+1) / 3); err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range got {
+			shares[i] = float64(a.Received) - shares[i]
+		}
+	}
+	for i := range shares {
+		shares[i] *= 8 / link.Rate / (d * 2 / 3).Seconds()
+	}
+	return shares
+}
+
+// jain returns Jain's index of fairness: 1 if all shares are equal, one by their number if one has everything.
+func jain(shares []float64) float64 {
+	var sum, squares float64
+	for _, s := range shares {
+		sum += s
+		squares += s * s
+	}
+	return sum * sum / squares / float64(len(shares))
+}
+
+// TestFairness: flows over one bottleneck share it, and together use it.
+func TestFairness(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		queue       int
+		controllers []quic.CongestionControl
+		fair        float64
+	}{
+		{"two CUBIC", 50, []quic.CongestionControl{quic.CUBIC, quic.CUBIC}, 0.9},
+		{"two NewReno", 50, []quic.CongestionControl{quic.NewReno, quic.NewReno}, 0.9},
+		{"two BBR", 50, []quic.CongestionControl{quic.BBR, quic.BBR}, 0.9},
+		{"two BBR, short queue", 10, []quic.CongestionControl{quic.BBR, quic.BBR}, 0.9},
+		{"four BBR", 50, []quic.CongestionControl{quic.BBR, quic.BBR, quic.BBR, quic.BBR}, 0.85},
+		{"CUBIC and NewReno", 50, []quic.CongestionControl{quic.CUBIC, quic.NewReno}, 0.8},
+		{"CUBIC and BBR", 50, []quic.CongestionControl{quic.CUBIC, quic.BBR}, 0.7},
+		{"BBR and CUBIC, short queue", 15, []quic.CongestionControl{quic.BBR, quic.CUBIC}, 0.6},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			shares := rivals(t, Link{Rate: 10e6, Delay: 15 * ms, Queue: test.queue}, 18*time.Second, test.controllers...)
+			sum := 0.0
+			for _, s := range shares {
+				sum += s
+			}
+			t.Logf("shares %.2f, fairness %.2f, %.0f %% used", shares, jain(shares), 100*sum)
+			if jain(shares) < test.fair || sum < 0.85 {
+				t.Errorf("shares %.2f, fairness %.2f, want %.2f", shares, jain(shares), test.fair)
+			}
+		})
+	}
+}
+
+// TestRestartFromIdle: after ten seconds of silence, BBR is back at the rate of the path at once, and a limited flow in
+// between does not make it forget that.
+func TestRestartFromIdle(t *testing.T) {
+	w := virtually(t, 1)
+	asked := &Transfer{Open: []TransferStream{{Size: header, Reply: 3e6}}}
+	p := newPair(t, w, asked, func(o *options) {
+		o.server.CongestionControl = quic.BBR
+		o.both(Link{Rate: 10e6, Delay: 15 * ms, Queue: 100})
+	})
+	more := func(n uint64) time.Duration {
+		start := w.Now()
+		asked.Open = append(asked.Open, TransferStream{Size: header, Reply: n})
+		asked.opened = append(asked.opened, nil)
+		asked.Done = false
+		asked.open(&p.client.Peer)
+		p.client.Pump()
+		if err := w.RunUntil(time.Minute, func() bool { return asked.Done }); err != nil {
+			t.Fatal(err)
+		}
+		return w.Now().Sub(start)
+	}
+	if err := w.RunUntil(time.Minute, func() bool { return asked.Done }); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		more(2000)
+		if err := w.RunFor(200 * ms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if took, ideal := more(500e3), 30*ms+time.Duration(500e3*8/10e6*1e9); took > ideal*5/4 {
+		t.Errorf("half a megabyte took %v after a quiet time, %v at the path's rate", took, ideal)
+	}
+}

@@ -31,7 +31,8 @@ type World struct {
 	hosts   map[netip.AddrPort]host
 	nat     map[netip.AddrPort]netip.AddrPort // how the network sees an address, where a NAT changed it
 	links   map[direction]*linkState
-	link    Link // for pairs of addresses without one of their own
+	shared  map[netip.AddrPort]*linkState // by destination, where its senders share a link
+	link    Link                          // for pairs of addresses without one of their own
 	digest  hash.Hash64
 	err     error
 }
@@ -56,6 +57,7 @@ func NewWorld(seed uint64) *World {
 		hosts:   map[netip.AddrPort]host{},
 		nat:     map[netip.AddrPort]netip.AddrPort{},
 		links:   map[direction]*linkState{},
+		shared:  map[netip.AddrPort]*linkState{},
 		digest:  fnv.New64a(),
 	}
 	return w
@@ -94,11 +96,24 @@ func (w *World) LinkBetween(from, to netip.AddrPort, l Link) {
 	s.Link, s.own = l, true
 }
 
+// LinkTo makes all datagrams to an address travel from now on over one link, whose rate and queue their senders share.
+func (w *World) LinkTo(to netip.AddrPort, l Link) {
+	s := &linkState{Link: l, own: true}
+	w.shared[to] = s
+	for d := range w.links {
+		if d.to == to {
+			w.links[d] = s
+		}
+	}
+}
+
 func (w *World) linkState(from, to netip.AddrPort) *linkState {
 	d := direction{from, to}
 	s := w.links[d]
 	if s == nil {
-		s = &linkState{Link: w.link}
+		if s = w.shared[to]; s == nil {
+			s = &linkState{Link: w.link}
+		}
 		w.links[d] = s
 	}
 	return s
