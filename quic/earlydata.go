@@ -158,7 +158,7 @@ func (c *Conn) rejectEarlyData() {
 	if c.hs.spaces[recovery.Handshake].sealer == nil {
 		// A HelloRetryRequest. The second ClientHello of Go 1.26's crypto/tls then has a PSK binder that no server takes,
 		// so that the session is of no use for the next attempt either.
-		c.cfg.sessionTLS[c.hs.chosen].ClientSessionCache.Put(c.cfg.TLS.ServerName, nil)
+		c.forgetSession()
 	}
 }
 

@@ -400,6 +400,17 @@ func TestEarlyDataVersions(t *testing.T) {
 			p.events = [2][]Event{}
 			p.transfer(Client, 10_000)
 			p.transfer(Server, 10_000)
+			p.idle(time.Second)
+			e.now = p.now
+			// What was learnt is of use at once: no round trip is lost again.
+			p = e.pair(func(p *testPair) { p.demux.Versions = tt.becomes })
+			if got := p.conn[Client]; got.EarlyData().State != EarlyDataOffered || got.Version() != tt.used {
+				t.Errorf("third connection: early data %v, version %v", got.EarlyData().State, got.Version())
+			}
+			p.establish()
+			if got := p.conn[Client].EarlyData().State; got != EarlyDataAccepted {
+				t.Errorf("third connection: early data %v", got)
+			}
 		})
 	}
 }

@@ -186,17 +186,23 @@ func (c versionCache) Put(name string, cached *tls.ClientSessionState) {
 }
 
 // firstVersion returns the version that a client begins with: OriginalVersion, unless it has a session with the server for
-// another one alone.
+// another one. Some caches give a session out once: TLS is to be the first to ask for that of OriginalVersion.
 func (c *Config) firstVersion() Version {
-	if c.TLS.ClientSessionCache == nil {
-		return c.OriginalVersion
-	}
-	for _, v := range append([]Version{c.OriginalVersion}, c.Versions...) {
-		if _, ok := c.sessionTLS[v].ClientSessionCache.Get(c.TLS.ServerName); ok {
-			return v
+	for _, v := range c.Versions {
+		if cache := c.sessionTLS[v].ClientSessionCache; v != c.OriginalVersion && cache != nil {
+			if _, ok := cache.Get(c.TLS.ServerName); ok {
+				return v
+			}
 		}
 	}
 	return c.OriginalVersion
+}
+
+// forgetSession makes a client's next connection begin without the session that this one began with.
+func (c *Conn) forgetSession() {
+	if cache := c.cfg.sessionTLS[c.hs.chosen].ClientSessionCache; cache != nil {
+		cache.Put(c.cfg.TLS.ServerName, nil)
+	}
 }
 
 // sendTicket gives the client a session ticket.

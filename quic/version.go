@@ -219,6 +219,7 @@ func (c *Conn) handleVersionNegotiation(b []byte) {
 // connection ID, by which the packets of the server find their way, and the time that it may take.
 func (c *Conn) restart(v Version) error {
 	c.closeTLS()
+	c.forgetSession() // or every connection would begin with a version that the server does not speak any more
 	c.restartEarlyData()
 	c.rec = recovery.Recovery{}
 	c.initRecovery()
