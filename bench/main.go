@@ -47,7 +47,7 @@ func bench(args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	flags.StringVar(&works, "work", "", "comma-separated works, by default all")
 	flags.StringVar(&peers, "peers", "", "comma-separated peers, by default all that can do the work")
-	flags.IntVar(&s.runs, "runs", 5, "runs of each peer, interleaved; medians are printed")
+	flags.IntVar(&s.runs, "runs", 0, "runs of each peer, interleaved; medians are printed (default 5, with -quick 3)")
 	flags.BoolVar(&s.quick, "quick", false, "little work, three runs, and without the idle and growth works: about two minutes")
 	flags.StringVar(&s.baseline, "baseline", "", "the peer to divide by, by default quic-go")
 	flags.Float64Var(&s.size, "size", 0, "bytes, seconds or connections of one run, by default the work's own")
@@ -81,8 +81,11 @@ func bench(args []string, stdout, stderr io.Writer) error {
 		return c.run()
 	}
 	s.works, s.peers = split(works), split(peers)
-	if s.quick {
-		s.runs = 3
+	if s.runs == 0 {
+		s.runs = 5
+		if s.quick {
+			s.runs = 3
+		}
 	}
 	switch {
 	case list:
