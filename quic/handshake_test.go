@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
@@ -104,7 +105,7 @@ func TestInitialPadding(t *testing.T) {
 func TestAmplificationLimit(t *testing.T) {
 	var sent, received int
 	p := newTestPair(t, func(p *testPair) {
-		big := testCertificate().cert
+		big, _ := testcert.Get()
 		for range 30 {
 			// A chain that does not fit what may be sent.
 			big.Certificate = append(big.Certificate[:len(big.Certificate):len(big.Certificate)], big.Certificate[0])
@@ -140,7 +141,7 @@ func TestAmplificationLimit(t *testing.T) {
 // The same chain, without a stop: the client's acknowledgments and probes let the server go on.
 func TestHandshakeBeyondAmplificationLimit(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) {
-		big := testCertificate().cert
+		big, _ := testcert.Get()
 		for range 30 {
 			big.Certificate = append(big.Certificate[:len(big.Certificate):len(big.Certificate)], big.Certificate[0])
 		}

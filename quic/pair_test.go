@@ -1,63 +1,25 @@
 package quic
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
-	"math/big"
 	"net/netip"
 	"slices"
-	"sync"
 	"testing"
 	"time"
-)
 
-// testCertificate is self-signed for server.test.
-var testCertificate = sync.OnceValue(func() (out struct {
-	cert tls.Certificate
-	pool *x509.CertPool
-}) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	t := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "server.test"},
-		DNSNames:              []string{"server.test"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	out.cert = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-	out.pool = x509.NewCertPool()
-	out.pool.AddCert(leaf)
-	return out
-})
+	"github.com/dunlin-quic/dunlin/internal/testcert"
+)
 
 // testConfig returns a config for side.
 func testConfig(side Side) *Config {
-	c := testCertificate()
+	cert, roots := testcert.Get()
 	t := &tls.Config{NextProtos: []string{"test"}, MinVersion: tls.VersionTLS13}
 	if side == Client {
 		t.ServerName = "server.test"
-		t.RootCAs = c.pool
+		t.RootCAs = roots
 	} else {
-		t.Certificates = []tls.Certificate{c.cert}
+		t.Certificates = []tls.Certificate{cert}
 	}
 	return &Config{TLS: t}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
@@ -206,7 +207,7 @@ func TestVersionOvertaken(t *testing.T) {
 	overtaken := false
 	p := newTestPair(t, func(p *testPair) {
 		speak(p, []Version{Version2, Version1}, nil)
-		chain := testCertificate().cert // of more than one datagram
+		chain, _ := testcert.Get() // of more than one datagram
 		for range 4 {
 			chain.Certificate = append(chain.Certificate[:len(chain.Certificate):len(chain.Certificate)], chain.Certificate[0])
 		}
