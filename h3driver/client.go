@@ -62,7 +62,7 @@ func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (
 	for err == nil && !s.opened {
 		if err = s.out.err; err == nil {
 			if err = ctx.Err(); err == nil {
-				s.out.slot.wait(&s.mu, time.Time{}, ctx.Done())
+				s.out.slot.Wait(&s.mu, time.Time{}, ctx.Done())
 			}
 		}
 	}
@@ -110,7 +110,7 @@ func (d *driver) tryOpen(s *Stream) bool {
 	if err == nil {
 		d.adopt(s, h)
 		s.id, s.opened = h.ID(), true
-		s.out.slot.wake()
+		s.out.slot.Wake()
 	}
 	s.mu.Unlock()
 	if errors.Is(err, quic.ErrStreamLimit) {

@@ -33,7 +33,7 @@ func (c *controller) NextEvent(ctx context.Context) (Event, error) {
 		if err := ctx.Err(); err != nil {
 			return Event{}, err
 		}
-		d.avail.wait(&d.mu, time.Time{}, ctx.Done())
+		d.avail.Wait(&d.mu, time.Time{}, ctx.Done())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -43,9 +44,9 @@ type driver struct {
 	spare  []*Stream  // the other half of a double buffer
 	drain  bool       // Shutdown was called
 	events eventQueue
-	avail  waitSlot // NextEvent waits here
-	told   bool     // EventClosed is in the queue, or was
-	err    error    // why the connection ended
+	avail  blocking.Slot // NextEvent waits here
+	told   bool          // EventClosed is in the queue, or was
+	err    error         // why the connection ended
 }
 
 func (d *driver) init(side quic.Side, cfg *Config) {
@@ -343,7 +344,7 @@ func (d *driver) tell(ev Event) {
 	if refuse == 0 {
 		d.events.push(ev)
 		d.told = ev.Kind == EventClosed
-		d.avail.wake()
+		d.avail.Wake()
 	}
 	d.mu.Unlock()
 	if refuse != 0 {

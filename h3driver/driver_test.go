@@ -15,6 +15,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -111,8 +112,8 @@ func TestTrailersAndInterimResponses(t *testing.T) {
 // TestBodiesOfAllSizes moves bodies around the sizes of the buffers, in both directions at once.
 func TestBodiesOfAllSizes(t *testing.T) {
 	p := newPair(t, nil)
-	for _, size := range []int{0, 1, smallBuffer - 1, smallBuffer, smallBuffer + 1, largeBuffer - 1, largeBuffer, largeBuffer + 1, largeBuffer + smallBuffer, 1<<20 + 3} {
-		for _, read := range []int{1 << 10, smallBuffer, 1 << 17} {
+	for _, size := range []int{0, 1, blocking.SmallBuffer - 1, blocking.SmallBuffer, blocking.SmallBuffer + 1, blocking.LargeBuffer - 1, blocking.LargeBuffer, blocking.LargeBuffer + 1, blocking.LargeBuffer + blocking.SmallBuffer, 1<<20 + 3} {
+		for _, read := range []int{1 << 10, blocking.SmallBuffer, 1 << 17} {
 			c, s := p.open(t, Part{Header: postFields})
 			var wg sync.WaitGroup
 			move := func(w, r *Stream) {
@@ -175,11 +176,11 @@ func TestUnreadBodyStaysSmall(t *testing.T) {
 	other, otherServer := p.open(t, Part{Header: postFields})
 	c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
 	n, err := c.Write(make([]byte, 10<<20))
-	if !errors.Is(err, os.ErrDeadlineExceeded) || n > 100_000+smallBuffer+256<<10 {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n > 100_000+blocking.SmallBuffer+256<<10 {
 		t.Errorf("wrote %d, %v", n, err)
 	}
 	s.mu.Lock()
-	if held := len(s.in.ring.buf); held > smallBuffer {
+	if held := s.in.ring.Cap(); held > blocking.SmallBuffer {
 		t.Errorf("the driver holds a buffer of %d bytes", held)
 	}
 	s.mu.Unlock()
@@ -238,11 +239,11 @@ func TestDeadlines(t *testing.T) {
 }
 
 // waiting waits until a goroutine is parked in a stream's slot.
-func waiting(t *testing.T, s *Stream, slot *waitSlot) {
+func waiting(t *testing.T, s *Stream, slot *blocking.Slot) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		s.mu.Lock()
-		parked := slot.w != nil
+		parked := slot.Waiting()
 		s.mu.Unlock()
 		if parked {
 			return
@@ -632,20 +633,20 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 		},
 	}
 	// Each function fills what it needs, says that it is about to wait, and waits.
-	waits := map[string]func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error{
-		"Read": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+	waits := map[string]func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error{
+		"Read": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
 			about(c, &c.in.slot)
 			_, err := c.Read(make([]byte, 1))
 			return err
 		},
-		"Write": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+		"Write": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
 			about(c, &c.out.slot)
 			_, err := io.Copy(c, endless{})
 			return err
 		},
-		"Send": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) (err error) {
+		"Send": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) (err error) {
 			c, _ := p.open(t, Part{Header: postFields})
 			about(c, &c.out.slot)
 			for err == nil {
@@ -653,7 +654,7 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 			}
 			return err
 		},
-		"Flush": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+		"Flush": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
 			if err := c.Send(Part{Body: make([]byte, 64<<20)}); err != nil {
 				return err
@@ -661,7 +662,7 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 			about(c, &c.out.slot)
 			return c.Flush()
 		},
-		"CloseWrite": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+		"CloseWrite": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
 			if err := c.Send(Part{Body: make([]byte, 64<<20)}); err != nil {
 				return err
@@ -669,20 +670,20 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 			about(c, &c.out.slot)
 			return c.CloseWrite()
 		},
-		"Context": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+		"Context": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
 			ctx := c.Context()
 			about(nil, nil)
 			<-ctx.Done()
 			return context.Cause(ctx)
 		},
-		"OpenRequest": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) error {
+		"OpenRequest": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			p.open(t, Part{Header: postFields})
 			about(nil, nil)
 			_, err := p.client.OpenRequest(testContext(t), Part{Header: getFields, Fin: true}, nil)
 			return err
 		},
-		"NextEvent": func(t *testing.T, p *pair, about func(*Stream, *waitSlot)) (err error) {
+		"NextEvent": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) (err error) {
 			about(nil, nil)
 			for err == nil {
 				_, err = p.client.NextEvent(testContext(t))
@@ -696,10 +697,10 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 				p := newPair(t, &options{serverQUIC: quic.Config{MaxBidiStreams: 1}})
 				type place struct {
 					s    *Stream
-					slot *waitSlot
+					slot *blocking.Slot
 				}
 				about, done := make(chan place), make(chan error, 1)
-				go func() { done <- wait(t, p, func(s *Stream, slot *waitSlot) { about <- place{s, slot} }) }()
+				go func() { done <- wait(t, p, func(s *Stream, slot *blocking.Slot) { about <- place{s, slot} }) }()
 				if at := <-about; at.s != nil {
 					waiting(t, at.s, at.slot)
 				}

@@ -91,7 +91,7 @@ func (s *Stream) SetReadDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.in.deadline = t
-	s.in.slot.wake()
+	s.in.slot.Wake()
 }
 
 // SetWriteDeadline makes what waits to be sent beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means
@@ -100,7 +100,7 @@ func (s *Stream) SetWriteDeadline(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.deadline = t
-	s.out.slot.wake()
+	s.out.slot.Wake()
 }
 
 func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // incoming is the read half of a Stream, guarded by its mutex.
 type incoming struct {
-	ring     ring
+	ring     blocking.Ring
 	dst      []byte // the buffer of a Read that waits: the step copies into it directly
 	copied   int    // how much of dst is filled
 	more     bool   // the h3 stream may have more than has been taken
@@ -20,7 +21,7 @@ type incoming struct {
 	err      error  // what Read returns after the buffered bytes
 	trailers []h3.Field
 	deadline time.Time
-	slot     waitSlot
+	slot     blocking.Slot
 
 	cancelled, stopSent bool
 	stopCode            h3.ErrCode
@@ -31,7 +32,7 @@ func (in *incoming) end(err error) {
 	in.err = err
 	in.complete = err == io.EOF
 	in.more = false
-	in.slot.wake()
+	in.slot.Wake()
 }
 
 // Read reads the body of the peer's message; on a client that of the final response. It returns io.EOF at the end of
@@ -43,10 +44,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 	in := &s.in
 	in.started = true
 	for {
-		if in.ring.len() > 0 {
-			n := in.ring.read(p)
+		if in.ring.Len() > 0 {
+			n := in.ring.Read(p)
 			// The step stopped taking bytes when the buffer was full: let it go on in time.
-			kick := in.more && in.ring.len() <= largeBuffer/2
+			kick := in.more && in.ring.Len() <= blocking.LargeBuffer/2
 			s.mu.Unlock()
 			if kick {
 				s.d.kick(s)
@@ -68,8 +69,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 			s.d.kick(s)
 			s.mu.Lock()
 		}
-		if in.copied == 0 && in.err == nil && in.ring.len() == 0 {
-			in.slot.wait(&s.mu, in.deadline, nil)
+		if in.copied == 0 && in.err == nil && in.ring.Len() == 0 {
+			in.slot.Wait(&s.mu, in.deadline, nil)
 		}
 		n := in.copied
 		in.dst, in.copied = nil, 0
@@ -83,24 +84,24 @@ func (s *Stream) Read(p []byte) (int, error) {
 // fill takes what has arrived, as far as there is room: in the step, with s.mu held.
 func (s *Stream) fill() {
 	in := &s.in
-	size := smallBuffer
+	size := blocking.SmallBuffer
 	if in.started {
-		size = largeBuffer
+		size = blocking.LargeBuffer
 	}
 	for full := false; in.more && in.err == nil && !full; {
-		direct := in.ring.len() == 0 && in.copied < len(in.dst)
+		direct := in.ring.Len() == 0 && in.copied < len(in.dst)
 		var p []byte
 		if direct {
 			p = in.dst[in.copied:]
 		} else {
-			p = in.ring.room(size)
+			p = in.ring.Room(size)
 		}
 		// Without room this tells whether the message ends here, before QUIC is done with the stream.
 		n, err := s.h.TryReadBody(p)
 		if direct {
 			in.copied += n
 		} else {
-			in.ring.added(n)
+			in.ring.Added(n)
 		}
 		switch {
 		case err == nil:
@@ -111,11 +112,11 @@ func (s *Stream) fill() {
 			in.end(err)
 		}
 	}
-	if in.ring.len() == 0 {
-		in.ring.release()
+	if in.ring.Len() == 0 {
+		in.ring.Release()
 	}
-	if in.copied > 0 || in.ring.len() > 0 || in.err != nil {
-		in.slot.wake()
+	if in.copied > 0 || in.ring.Len() > 0 || in.err != nil {
+		in.slot.Wake()
 	}
 }
 
@@ -123,7 +124,7 @@ func (s *Stream) fill() {
 func (s *Stream) Trailers() []h3.Field {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.in.complete || s.in.ring.len() > 0 {
+	if !s.in.complete || s.in.ring.Len() > 0 {
 		return nil
 	}
 	return s.in.trailers
@@ -136,7 +137,7 @@ func (s *Stream) CancelRead(code h3.ErrCode) {
 	s.mu.Lock()
 	in := &s.in
 	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
-	in.ring.release()
+	in.ring.Release()
 	if in.cancelled || in.complete || s.closed {
 		in.err, in.complete = err, false
 		s.mu.Unlock()

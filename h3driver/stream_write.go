@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -38,7 +39,7 @@ type outgoing struct {
 	finished bool // the end of the message has been handed over
 	err      error
 	deadline time.Time
-	slot     waitSlot
+	slot     blocking.Slot
 
 	cancelled, resetSent bool
 	resetCode            h3.ErrCode
@@ -86,7 +87,7 @@ func (s *Stream) waitIdle() error {
 		if expired(out.deadline) {
 			return errDeadline
 		}
-		out.slot.wait(&s.mu, out.deadline, nil)
+		out.slot.Wait(&s.mu, out.deadline, nil)
 	}
 	if out.err == nil && !out.finished && expired(out.deadline) {
 		return errDeadline
@@ -113,7 +114,7 @@ func (s *Stream) sendAndWait(p Part) (int, error) {
 			out.part, out.busy, out.finished = Part{}, false, false
 			return n, errDeadline
 		}
-		out.slot.wait(&s.mu, out.deadline, nil)
+		out.slot.Wait(&s.mu, out.deadline, nil)
 	}
 	return out.offset, out.err
 }
@@ -187,7 +188,7 @@ func (out *outgoing) fail(err error) (done Releaser) {
 	}
 	done = out.part.Release
 	out.part, out.busy = Part{}, false
-	out.slot.wake()
+	out.slot.Wake()
 	return done
 }
 
@@ -206,7 +207,7 @@ func (s *Stream) advance() (done Releaser, fault error) {
 	case err == nil:
 		done = out.part.Release
 		out.part, out.busy = Part{}, false
-		out.slot.wake()
+		out.slot.Wake()
 		return done, nil
 	case errors.Is(err, quic.ErrWouldBlock):
 		return nil, nil

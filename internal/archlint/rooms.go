@@ -40,6 +40,10 @@ var rooms = []room{
 		why: "the impairing proxy sees datagrams, not QUIC",
 	},
 	{
+		name: "blocking", packages: []string{"internal/blocking/..."},
+		why: "waiting is for the applications over QUIC whose users block, not for the core",
+	},
+	{
 		name: core, packages: []string{"internal/..."}, may: []string{leaves},
 		why: "the internal packages of the core know only one another and the leaves",
 	},
@@ -64,11 +68,11 @@ var rooms = []room{
 		why: "engine drives connections over sockets and knows no HTTP",
 	},
 	{
-		name: "h3driver", packages: []string{"h3driver/..."}, may: []string{"engine", "h3", "qpack", "quic", core, leaves},
+		name: "h3driver", packages: []string{"h3driver/..."}, may: []string{"engine", "h3", "qpack", "quic", "blocking", core, leaves},
 		why: "h3driver is HTTP/3 as an application of engine and knows nobody above it",
 	},
 	{
-		name: "quicnet", packages: []string{"quicnet/..."}, may: []string{"engine", "quic", core, leaves},
+		name: "quicnet", packages: []string{"quicnet/..."}, may: []string{"engine", "quic", "udp", "blocking", core, leaves},
 		why: "quicnet is blocking streams as an application of engine and knows no HTTP",
 	},
 	{

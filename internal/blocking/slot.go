@@ -1,4 +1,6 @@
-package h3driver
+// Package blocking is what lies between a connection's step, which must not block, and the goroutines of users, who
+// want to: a place to wait at, and bounded, pooled memory for what has arrived.
+package blocking
 
 import (
 	"sync"
@@ -43,21 +45,24 @@ func (w *waiter) wait(deadline time.Time, cancel <-chan struct{}) bool {
 	return false
 }
 
-// waitSlot is where a goroutine waits for one condition of a stream. Its methods are called with the lock held that
+// Slot is where a goroutine waits for one condition of a stream. Its methods are called with the lock held that
 // guards the condition.
-type waitSlot struct{ w *waiter }
+type Slot struct{ w *waiter }
 
-// wake ends the wait of the goroutine in the slot, if there is one.
-func (s *waitSlot) wake() {
+// Waiting reports whether a goroutine is parked in the slot.
+func (s *Slot) Waiting() bool { return s.w != nil }
+
+// Wake ends the wait of the goroutine in the slot, if there is one.
+func (s *Slot) Wake() {
 	if w := s.w; w != nil {
 		s.w = nil
 		w.signal()
 	}
 }
 
-// wait releases mu, parks the goroutine until wake, the deadline or cancel, and locks mu again. It may also return
+// Wait releases mu, parks the goroutine until Wake, the deadline or cancel, and locks mu again. It may also return
 // early: the caller looks at its condition again.
-func (s *waitSlot) wait(mu *sync.Mutex, deadline time.Time, cancel <-chan struct{}) {
+func (s *Slot) Wait(mu *sync.Mutex, deadline time.Time, cancel <-chan struct{}) {
 	w := waiters.Get().(*waiter)
 	s.w = w
 	mu.Unlock()
