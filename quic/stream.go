@@ -119,7 +119,7 @@ func (s *Stream) Discard(n int) int {
 // There is room for what the peer's flow control lets the stream send, as long as the bytes that wait to be sent for the
 // first time are no more than the congestion window, or 128 KiB if that is more, on the stream and on the whole
 // connection; 4 KiB of each stream may always wait.
-func (s *Stream) TryWrite(p []byte, fin bool) (int, error) { return s.write(p, fin) }
+func (s *Stream) TryWrite(p []byte, fin bool) (int, error) { return s.write(p, fin, false, nil) }
 
 // Writable returns how many bytes TryWrite would take now.
 func (s *Stream) Writable() int {

@@ -43,8 +43,8 @@ func (h *sendHalf) unsent() int { return int(h.buf.end - h.next) }
 // active reports whether STREAM frames may be sent.
 func (h *sendHalf) active() bool { return h.state == sendOpen || h.state == sendEnding }
 
-// write is TryWrite.
-func (s *Stream) write(p []byte, fin bool) (int, error) {
+// write is TryWrite, or TryLend.
+func (s *Stream) write(p []byte, fin, lent bool, owner Releaser) (int, error) {
 	if err := s.writeError(); err != nil {
 		return 0, err
 	}
@@ -52,7 +52,14 @@ func (s *Stream) write(p []byte, fin bool) (int, error) {
 	s.retract(eventWritable)
 	n := min(len(p), s.writeRoom())
 	if n > 0 {
-		h.buf.write(p[:n])
+		if lent && n >= minLoan {
+			h.buf.lend(p[:n], owner)
+		} else {
+			h.buf.write(p[:n])
+			if owner != nil {
+				owner.Release()
+			}
+		}
 		h.credit.Use(uint64(n))
 		t.unsent += n
 	}

@@ -38,6 +38,7 @@ type modelEnd struct {
 	flight  []*modelPacket
 	closed  int
 	frames  int
+	loans   []*testLoan
 }
 
 // modelStream is what an application knows of a stream.
@@ -131,7 +132,17 @@ func (e *modelEnd) write(m *modelStream) {
 			p[i] = modelByte(m.ID(), m.written+uint64(i))
 		}
 		fin := m.written+uint64(len(p)) == m.size && m.size < m.resetAt
-		n, err := m.TryWrite(p, fin)
+		loan := &testLoan{T: e.T, data: p}
+		write := m.TryWrite
+		if e.rnd.IntN(2) == 0 {
+			write = func(p []byte, fin bool) (int, error) { return m.TryLend(p, fin, loan) }
+		} else {
+			loan = nil
+		}
+		n, err := write(p, fin)
+		if loan != nil && n > 0 {
+			e.loans = append(e.loans, loan)
+		}
 		m.written += uint64(n)
 		var se *StreamError
 		switch {
@@ -389,6 +400,11 @@ func runModel(t *testing.T, seed uint64) {
 			}
 			if receiver.read != sender.written || sender.writeFail && sender.send.state != sendResetRecvd {
 				t.Errorf("stream %d: %d bytes written, %d read", id, sender.written, receiver.read)
+			}
+		}
+		for _, l := range e.loans {
+			if l.released != 1 {
+				t.Fatalf("memory lent was given back %d times", l.released)
 			}
 		}
 		if e.window.Received() != e.peer.credit.Used() {
