@@ -15,7 +15,8 @@ import (
 //
 // Embed [Base] to implement only what is needed and to stay compatible with later additions.
 type ApplicationOverQUIC interface {
-	// OnEstablished is called once, when the handshake is complete.
+	// OnEstablished is called once, when the handshake is complete, or before that where early data is taken and
+	// EarlyStart of the config says so: see [Session.Early].
 	OnEstablished(s *Session) error
 
 	// ProcessReads is called after packets arrived or a timer of the connection fired: drain s.Conn().NextEvent() until
@@ -64,13 +65,14 @@ func (Base) OnClose(*Session, error) {}
 type ConnInfo struct {
 	Side          quic.Side
 	Local, Remote netip.AddrPort
-	// TLS is what was negotiated; on servers only, for clients make their application before the handshake.
+	// TLS is what was negotiated; on servers only, for clients make their application before the handshake. If the
+	// application begins early, HandshakeComplete is false, and quic.Conn.ConnectionState has the whole later.
 	TLS *tls.ConnectionState
 	// Connection is the handle of the connection.
 	Connection *Connection
 }
 
-// NewApplicationFunc makes the application of one connection. A server calls it when the handshake is complete, so
+// NewApplicationFunc makes the application of one connection. A server calls it just before OnEstablished, so
 // that it can choose by the negotiated protocol, from the connection's step: it must not block. A client calls it in Dial.
 // An error closes the connection as an error of the application's methods does.
 type NewApplicationFunc func(ConnInfo) (ApplicationOverQUIC, error)

@@ -39,6 +39,10 @@ type ListenConfig struct {
 	QUIC *quic.Config
 	// NewApplication is required.
 	NewApplication NewApplicationFunc
+	// EarlyStart makes the application of a connection whose early data QUIC.EarlyData lets in begin, and answer, before
+	// the handshake is complete. What it reads until quic.EventEstablished may be a replay: see [Session.Early]. Otherwise
+	// it begins when the handshake is complete, and reads early data then, when nothing can be a replay any more.
+	EarlyStart bool
 	// Retry says when clients must prove their address first.
 	Retry quic.RetryPolicy
 	// CloseError is what Shutdown and Close tell the peers. Default: the transport's NO_ERROR.
@@ -54,6 +58,10 @@ type DialConfig struct {
 	QUIC *quic.Config
 	// NewApplication is required.
 	NewApplication NewApplicationFunc
+	// EarlyStart makes the application begin, and Dial return, at once where early data can be sent (QUIC.EarlyData). What
+	// is sent before quic.EventEstablished an attacker can replay: see [Session.Early]. Whether the peer is there, and
+	// who it says, is known with that event; quic.EventEarlyDataRejected tells first what the server did not take.
+	EarlyStart bool
 	// CloseError is what Shutdown and Close of the endpoint tell the peer. Default: the transport's NO_ERROR.
 	CloseError *quic.ApplicationError
 	// AttemptDelay is how long the function Dial waits for one address of a name before it tries the next beside it

@@ -18,7 +18,7 @@ type Connection struct {
 	app atomic.Pointer[ApplicationOverQUIC]
 }
 
-// Application returns the application that runs on the connection; nil on a server before the handshake is complete.
+// Application returns the application that runs on the connection; nil on a server before OnEstablished is called.
 func (c *Connection) Application() ApplicationOverQUIC {
 	if app := c.app.Load(); app != nil {
 		return *app

@@ -13,7 +13,8 @@ import (
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
-// Dial connects to remote and returns once the handshake is complete and the application's OnEstablished has returned.
+// Dial connects to remote and returns once the application's OnEstablished has returned: when the handshake is complete, or
+// at once if DialConfig.EarlyStart says so and there is a session for early data.
 // If ctx ends first, the attempt is given up and closed.
 func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialConfig) (*Connection, error) {
 	if cfg.NewApplication == nil {
@@ -33,7 +34,7 @@ func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialCon
 	}
 	path := quic.Path{Local: r.local, Remote: remote}
 	w := e.newWorker(&worker{
-		side: quic.Client, cfg: qc, newApp: cfg.NewApplication, via: r, farewell: farewell(cfg.CloseError),
+		side: quic.Client, cfg: qc, newApp: cfg.NewApplication, via: r, early: cfg.EarlyStart, farewell: farewell(cfg.CloseError),
 		local: path.Local, remote: path.Remote, up: make(chan struct{}),
 	})
 	if w == nil {

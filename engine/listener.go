@@ -17,6 +17,7 @@ type Listener struct {
 	tls      *tls.Config // cfg's, which no other listener shares
 	newApp   NewApplicationFunc
 	retry    quic.RetryPolicy
+	early    bool // ListenConfig.EarlyStart
 	farewell error
 	owner    bool // of the endpoint
 
@@ -66,7 +67,7 @@ func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) {
 	if cfg.QUIC == nil || cfg.QUIC.TLS == nil {
 		return nil, errors.New("engine: ListenConfig.QUIC.TLS is required")
 	}
-	l := &Listener{e: e, newApp: cfg.NewApplication, retry: cfg.Retry, farewell: farewell(cfg.CloseError)}
+	l := &Listener{e: e, newApp: cfg.NewApplication, retry: cfg.Retry, early: cfg.EarlyStart, farewell: farewell(cfg.CloseError)}
 	// A clone of its own: SetSessionTicketKeys is not to reach into the caller's.
 	q := *cfg.QUIC
 	q.TLS = q.TLS.Clone()
@@ -115,8 +116,8 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 		return nil
 	}
 	w := e.newWorker(&worker{
-		l: l, side: quic.Server, cfg: l.cfg, newApp: l.newApp, accept: &in, via: r, farewell: l.farewell,
-		local: path.Local, remote: path.Remote, handshaking: true,
+		l: l, side: quic.Server, cfg: l.cfg, newApp: l.newApp, accept: &in, via: r, early: l.early,
+		farewell: l.farewell, local: path.Local, remote: path.Remote, handshaking: true,
 	})
 	if w == nil {
 		e.counters.refused.Add(1)

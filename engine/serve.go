@@ -12,15 +12,19 @@ import (
 
 // serve lets the application do its part of a round: hear of what came, and write.
 func (w *worker) serve(calls []call) {
-	if !w.established && w.conn.Established() && w.conn.Err() == nil {
+	complete := !w.complete && w.conn.Established() && w.conn.Err() == nil
+	if !w.established && (complete || w.beginsEarly()) {
 		w.tell(establish)
 		w.established = true
-		w.e.counters.established.Add(1)
-		w.slow.Store(0)
-		w.endHandshake()
 		if w.up != nil && w.conn.Err() == nil {
 			close(w.up)
 		}
+	}
+	if complete {
+		w.complete = true
+		w.e.counters.established.Add(1)
+		w.slow.Store(0)
+		w.endHandshake()
 	}
 	if w.established {
 		if w.drain {
@@ -37,6 +41,15 @@ func (w *worker) serve(calls []call) {
 	if w.established {
 		w.tell(processWrites)
 	}
+}
+
+// beginsEarly reports whether the application is to begin though the handshake is not complete.
+func (w *worker) beginsEarly() bool {
+	if !w.early || w.conn.Err() != nil {
+		return false
+	}
+	state := w.conn.EarlyData().State
+	return state == quic.EarlyDataOffered || state == quic.EarlyDataAccepted
 }
 
 // notice tells the application of the connection's end, once there is one. By then the peer has been told, so that who
@@ -105,7 +118,7 @@ func (w *worker) callback(m method) (err error) {
 // establish makes a server's application, for now its protocol is known, and calls OnEstablished.
 func (w *worker) establish() error {
 	state := w.conn.ConnectionState()
-	w.log.Debug("connection established", "alpn", state.NegotiatedProtocol)
+	w.log.Debug("connection established", "alpn", state.NegotiatedProtocol, "early", w.session.Early())
 	if w.app == nil {
 		if err := w.create(state); err != nil {
 			return err

@@ -19,6 +19,10 @@ type Session struct {
 // NextEvent and leave Receive, HandleTimeout, PollTransmit, NextTimeout and NextEndpointEvent alone.
 func (s *Session) Conn() *quic.Conn { return s.w.conn }
 
+// Early reports whether the application has begun before the handshake is complete: see [ListenConfig.EarlyStart] and
+// [DialConfig.EarlyStart]. quic.EventEstablished tells the end of that.
+func (s *Session) Early() bool { return !s.w.conn.Established() }
+
 // Now returns the time of the step.
 func (s *Session) Now() time.Time { return s.now }
 

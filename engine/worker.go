@@ -36,7 +36,9 @@ type worker struct {
 	timer       timer
 	log         *slog.Logger
 	handshaking bool // counts among Endpoint.handshakes
+	early       bool // the application begins with early data
 	established bool // OnEstablished was called
+	complete    bool // the handshake is
 	drain       bool // the application is still to be told to drain
 	cause       error
 	ended       bool         // OnClose was called

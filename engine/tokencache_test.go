@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+func TestTokenCache(t *testing.T) {
+	c := NewTokenCache(3)
+	take := func(server string, v quic.Version, want string) {
+		t.Helper()
+		if got := c.TakeToken(server, v); string(got) != want || want == "" && got != nil {
+			t.Errorf("%s, %v: %q, want %q", server, v, got, want)
+		}
+	}
+	take("a", quic.Version1, "")
+	for i := range 3 {
+		c.PutToken("a", quic.Version1, fmt.Append(nil, i))
+	}
+	take("b", quic.Version1, "")
+	take("a", quic.Version2, "")
+	take("a", quic.Version1, "2") // the newest, once
+	c.PutToken("b", quic.Version2, []byte("b"))
+	c.PutToken("b", quic.Version1, []byte("c")) // 0 makes room
+	take("a", quic.Version1, "1")
+	take("a", quic.Version1, "")
+	take("b", quic.Version2, "b")
+	take("b", quic.Version1, "c")
+}
+
+// A client that comes back shows the token that it was given, to a server that else would send a Retry.
+func TestTokenCacheSparesRetry(t *testing.T) {
+	l := testListen(t, ListenConfig{Retry: quic.RetryAlways})
+	e := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0")
+	qc := clientQUIC()
+	tokens := &tokenPuts{NewTokenCache(0), make(chan struct{}, 8)}
+	qc.Tokens = tokens
+	for range 2 {
+		a := newCaller()
+		c, err := e.Dial(testContext(t), l.Addr(), &DialConfig{QUIC: qc, NewApplication: a.app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-tokens.put
+		c.Close(nil)
+		<-c.Done()
+	}
+	if n := l.Endpoint().Stats().Demux["sent_retry"]; n != 1 {
+		t.Errorf("%d Retry packets", n)
+	}
+}
+
+// tokenPuts tells when a token comes.
+type tokenPuts struct {
+	quic.TokenCache
+	put chan struct{}
+}
+
+func (p *tokenPuts) PutToken(server string, v quic.Version, token []byte) {
+	p.TokenCache.PutToken(server, v, token)
+	p.put <- struct{}{}
+}
