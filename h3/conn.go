@@ -36,6 +36,7 @@ type Conn struct {
 
 	peerSettings    []Setting
 	hasPeerSettings bool
+	remembered      bool // peerSettings are those of an earlier connection, or were
 	peerMaxSection  uint64
 
 	streams   streamList // all requests
@@ -68,6 +69,10 @@ const maxPending = 64 << 10
 
 // NewConn starts HTTP/3 on q, which may still be in its handshake and of which no event has been taken. A nil cfg is
 // the zero Config.
+//
+// A client that can send early data goes by the settings that the server sent on the connection before. If the server does
+// not take it, QUIC sends everything again; where it can't, EventClosed comes with quic.ErrEarlyDataRejected, and the QUIC
+// connection goes on: a new Conn on it can send again what was sent, of which the server has seen nothing.
 func NewConn(q *quic.Conn, cfg *Config) *Conn {
 	c := &Conn{
 		q: q, cfg: cfg.withDefaults(), server: q.Side() == quic.Server,
@@ -88,6 +93,7 @@ func NewConn(q *quic.Conn, cfg *Config) *Conn {
 	}
 	c.encoder.buf = []byte{byte(streamEncoder)}
 	c.decoder.buf = []byte{byte(streamDecoder)}
+	c.recallSettings()
 	return c
 }
 
@@ -122,6 +128,11 @@ func (c *Conn) HandleEvent(ev quic.Event) {
 		}
 	case quic.EventStreamsAvailable:
 		c.streamsAvailable = c.streamsAvailable || ev.Dir == quic.Bidi && !c.server
+	case quic.EventEarlyDataRejected:
+		if ev.Err != nil && !c.closed && c.closeErr == nil {
+			c.closed = true
+			c.closeErr = ev.Err
+		}
 	case quic.EventClosed:
 		if !c.closed && c.closeErr == nil {
 			c.closed = true
@@ -275,8 +286,8 @@ func (c *Conn) OpenRequest() (*Stream, error) {
 	return s, nil
 }
 
-// PeerSettings returns the peer's settings in the order received, unknown ones included; false before they arrive. The
-// slice must not be changed.
+// PeerSettings returns the peer's settings in the order received, unknown ones included; false before they arrive, with
+// those of an earlier connection where there is early data. The slice must not be changed.
 func (c *Conn) PeerSettings() ([]Setting, bool) { return c.peerSettings, c.hasPeerSettings }
 
 // Err returns why the connection ended or is about to: an *Error where HTTP/3 on either side ended it, else an error of

@@ -46,7 +46,8 @@ const (
 	// EventGoAway: the peer is going away (RFC 9114, Section 5.2). ID: on clients the stream ID of the first request
 	// that will not be processed, on servers a push ID. May come again with a lower ID.
 	EventGoAway
-	// EventClosed: the connection ended: Err, an *Error where HTTP/3 on either side ended it. Last of all, once.
+	// EventClosed: the connection ended: Err, an *Error where HTTP/3 on either side ended it. Last of all, once. With
+	// quic.ErrEarlyDataRejected only what was begun in early data has: see NewConn.
 	EventClosed
 )
 

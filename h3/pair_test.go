@@ -50,6 +50,8 @@ type pairOptions struct {
 	raw  [2]bool // the side has no Conn
 	quic func(side quic.Side, cfg *quic.Config)
 	drop func() bool
+	// begin, if set, is called when the client has sent its first packet.
+	begin func(*pair)
 }
 
 // newPair completes a handshake, and the exchange of SETTINGS on the sides with a Conn.
@@ -96,6 +98,9 @@ func newPair(t testing.TB, o pairOptions) *pair {
 			q.Close(p.now, nil)
 		}
 	})
+	if o.begin != nil {
+		o.begin(p)
+	}
 	p.run()
 	if !p.q[quic.Client].Established() || !p.q[quic.Server].Established() {
 		t.Fatalf("handshake failed: %v, %v", p.q[quic.Client].Err(), p.q[quic.Server].Err())

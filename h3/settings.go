@@ -1,6 +1,10 @@
 package h3
 
-import "github.com/dunlin-quic/dunlin/internal/wire"
+import (
+	"math"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
 
 // SettingID identifies a setting of RFC 9114, Section 7.2.4.
 type SettingID uint64
@@ -31,11 +35,7 @@ func appendSettings(b []byte, settings []Setting) []byte {
 	for _, s := range settings {
 		n += wire.VarintLen(uint64(s.ID)) + wire.VarintLen(s.Value)
 	}
-	b = appendFrameHeader(b, frameSettings, n)
-	for _, s := range settings {
-		b = wire.AppendVarint(wire.AppendVarint(b, uint64(s.ID)), s.Value)
-	}
-	return b
+	return appendSettingList(appendFrameHeader(b, frameSettings, n), settings)
 }
 
 // parseSettings parses the payload of a SETTINGS frame.
@@ -80,8 +80,13 @@ func (c *Conn) localSettings() []Setting {
 
 // applySettings obeys the peer's settings.
 func (c *Conn) applySettings(settings []Setting) {
+	c.checkRemembered(settings)
 	c.peerSettings = settings
 	c.hasPeerSettings = true
+	c.peerMaxSection = math.MaxUint64
+	if !c.server {
+		c.rememberSettings(settings)
+	}
 	for _, s := range settings {
 		switch s.ID {
 		case SettingMaxFieldSectionSize:
