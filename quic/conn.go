@@ -49,7 +49,8 @@ type Conn struct {
 	events      eventQueue
 	closing     closing
 	err         error // why the connection ended
-	stats       Stats
+	stats       connCounters
+	last        *Stats // what others counted, once they are gone
 	arrivals    arrivals
 	idleTimeout time.Duration
 	sendAt      monotime.Time // when the pacer lets the next packet go
@@ -271,23 +272,3 @@ func (c *Conn) InitiateKeyUpdate() bool {
 
 // Ping makes the peer acknowledge something soon, which tests that it is there and restarts both idle timers.
 func (c *Conn) Ping() { c.sendPing = true }
-
-// Stats returns the counters.
-func (c *Conn) Stats() Stats {
-	s := c.stats
-	if c.state == stateActive {
-		c.fillStats(&s)
-	}
-	return s
-}
-
-// fillStats adds what others count.
-func (c *Conn) fillStats(s *Stats) {
-	n := c.rec.Counters()
-	s.PacketsLost, s.BytesLost, s.SpuriousLosses, s.PTOs = n.PacketsLost, n.BytesLost, n.SpuriousLosses, n.PTOs
-	s.RTT, s.MinRTT, s.RTTVar, s.LatestRTT = c.rec.SRTT(), c.rec.MinRTT(), c.rec.RTTVar(), c.rec.LatestRTT()
-	s.Cwnd, s.BytesInFlight = c.rec.Cwnd(), c.rec.InFlight()
-	s.PacketSize = c.path.mtu.size
-	s.StreamBytesSent, s.StreamBytesReceived = c.streams.bytesSent, c.streams.bytesReceived
-	s.KeyUpdates = c.keys.Updates()
-}

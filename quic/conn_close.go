@@ -103,7 +103,8 @@ func (c *Conn) end(state connState, err error) {
 	}
 	// RFC 9000, Section 10.2: three times the PTO.
 	c.closing.until = c.now.Add(3 * c.rec.PTO(recovery.AppData))
-	c.fillStats(&c.stats)
+	c.last = new(Stats)
+	c.gauges(c.last)
 	c.state = state
 	c.err = err
 	c.streams.close(err)

@@ -208,6 +208,7 @@ func (c *Conn) handleConnControl(in *packetIn, t wire.FrameType, b []byte) (int,
 		return n, c.handleRetireConnectionID(seq, in.local)
 	case wire.FramePathChallenge:
 		data, n := wire.ParsePathChallenge(b)
+		c.stats.PathChallengesReceived++
 		if n > 0 && in.challenges < len(in.challenge) {
 			in.challenge[in.challenges] = data
 			in.challenges++

@@ -123,6 +123,7 @@ type unsealed struct {
 	pn    uint64
 	flags recovery.Flags
 	early bool // a 0-RTT packet
+	again bool // it has data that was sent before
 }
 
 // appendDatagram builds one datagram of at most limit bytes at the start of b, which is empty and has the capacity for
@@ -250,6 +251,9 @@ func (c *Conn) seal(b []byte, p *unsealed, ect0 bool) bool {
 	}
 	c.rec.Sent(c.now, p.space, len(b)-p.start, flags)
 	c.stats.PacketsSent++
+	if p.again {
+		c.stats.PacketsRetransmitted++
+	}
 	if flags&recovery.AckEliciting != 0 && !c.arrivals.sent {
 		// RFC 9000, Section 10.1: the first of them since something arrived restarts the idle timer.
 		c.arrivals = arrivals{last: c.now, sent: true}
@@ -334,6 +338,7 @@ func finishPacket(w *packetWriter, p *unsealed, body int) []byte {
 	if w.ackEliciting {
 		p.flags |= recovery.AckEliciting | recovery.InFlight
 	}
+	p.again = w.again
 	// RFC 9001, Section 5.4.2: four bytes from the packet number on, so that there is a sample.
 	if short := 4 - p.pnLen - (len(w.buf) - body); short > 0 {
 		w.buf = wire.AppendPadding(w.buf, short)

@@ -96,6 +96,7 @@ func (s *cryptoOut) appendFrames(w *packetWriter) {
 		if !s.lost.Empty() {
 			r := s.lost.Range(0)
 			off, end = r.Start, r.End
+			w.again = true
 		}
 		n := min(int(end-off), w.room()-wire.CryptoHeaderLen(off, int(end-off)))
 		if n <= 0 {

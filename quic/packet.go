@@ -21,6 +21,7 @@ type packetWriter struct {
 	rec   *recovery.Recovery
 	// ackEliciting: the packet has a frame other than ACK, PADDING and CONNECTION_CLOSE (RFC 9002, Section 2).
 	ackEliciting bool
+	again        bool // it has data that was sent before
 }
 
 // room returns how many bytes of frames still fit.

@@ -116,7 +116,7 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 // resetByPeer takes a RESET_STREAM frame. Data that was not read by then is lost to the application, unless all had
 // arrived: then the reset comes too late to matter (RFC 9000, Section 3.2).
 func (s *Stream) resetByPeer(code, finalSize uint64) error {
-	h := s.recv
+	h, t := s.recv, s.table
 	// What a reset skips says nothing of the pace of data: no time is given.
 	if err := s.account(0, finalSize, true, wire.FrameResetStream); err != nil {
 		return err
@@ -124,6 +124,7 @@ func (s *Stream) resetByPeer(code, finalSize uint64) error {
 	if h.state != recvOpen && h.state != recvSizeKnown {
 		return nil
 	}
+	t.count().resetByPeer++
 	h.state = recvReset
 	h.final = finalSize
 	h.buf.release()
@@ -154,6 +155,7 @@ func (s *Stream) stopSending(code uint64) {
 		s.finish()
 		return
 	}
+	s.table.count().stopped++
 	s.sendControl(controlStop)
 }
 

@@ -161,6 +161,7 @@ func (s *Stream) reset(code uint64, remote bool) {
 		return
 	}
 	t.unsent -= h.unsent()
+	t.count().reset++
 	h.state = sendResetSent
 	h.code, h.remote = min(code, wire.MaxVarint), remote
 	h.buf.release()

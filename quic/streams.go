@@ -50,6 +50,8 @@ type streamTable struct {
 	available uint8      // bits by Dir: tell EventStreamsAvailable
 
 	bytesSent, bytesReceived uint64 // of stream data, without what was sent or received again
+	bytesResent              uint64
+	counters                 *streamCounters // nil if nothing was counted
 }
 
 // localStreams are the streams of one direction that this side opens.
@@ -353,6 +355,7 @@ func (t *streamTable) handleStopSending(id, code uint64) error {
 		return err
 	}
 	if s.send.active() {
+		t.count().stoppedByPeer++
 		s.reset(code, true)
 		s.notify(eventWritable)
 	}
@@ -386,14 +389,19 @@ func (t *streamTable) handleMaxStreams(d Dir, limit uint64) error {
 // The three frames by which the peer says that it is blocked call for nothing: limits rise when the application reads
 // and when streams end, whatever the peer says (RFC 9000, Section 4.2). They are checked all the same.
 
-func (t *streamTable) handleDataBlocked(limit uint64) error { return nil }
+func (t *streamTable) handleDataBlocked(limit uint64) error {
+	t.count().blockedReceived++
+	return nil
+}
 
 func (t *streamTable) handleStreamDataBlocked(id, limit uint64) error {
+	t.count().dataBlockedReceived++
 	_, err := t.receiving(StreamID(id), wire.FrameStreamDataBlocked)
 	return err
 }
 
 func (t *streamTable) handleStreamsBlocked(d Dir, limit uint64) error {
+	t.count().streamsBlockedReceived++
 	// RFC 9000, Section 19.14.
 	if limit > wire.MaxStreams {
 		return &TransportError{Code: FrameEncodingError, FrameType: wire.FrameStreamsBlockedBidi + wire.FrameType(d),

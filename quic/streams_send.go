@@ -61,6 +61,7 @@ func (t *streamTable) appendFrames(w *packetWriter, now monotime.Time) {
 				w.buf = wire.AppendDataBlocked(w.buf, limit)
 				w.record(recovery.Frame{Type: wire.FrameDataBlocked, Offset: limit})
 				t.credit.Tell()
+				t.count().blockedSent++
 			}
 		}
 	}
@@ -111,6 +112,7 @@ func (t *streamTable) appendControl(w *packetWriter, now monotime.Time) bool {
 			w.buf = wire.AppendStreamsBlocked(w.buf, wire.StreamsFrame{Uni: d == Uni, Limit: l.max})
 			w.record(recovery.Frame{Type: wire.FrameStreamsBlockedBidi + wire.FrameType(d), Offset: l.max})
 			l.told = true
+			t.count().streamsBlockedSent++
 			t.due &^= dueStreamsBlockedBidi << d
 		}
 	}
@@ -174,6 +176,7 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 		w.record(recovery.Frame{Type: wire.FrameStreamDataBlocked, ID: id, Offset: f.Limit})
 		s.send.credit.Tell()
 		t.blocked++
+		t.count().dataBlockedSent++
 	}
 	return true
 }
@@ -215,6 +218,8 @@ func (t *streamTable) appendStream(w *packetWriter, s *Stream) bool {
 	}
 	if owed {
 		h.lost.Remove(start, start+uint64(n))
+		t.bytesResent += uint64(n)
+		w.again = true
 	} else {
 		h.next += uint64(n)
 		t.credit.Use(uint64(n))

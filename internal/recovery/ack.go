@@ -116,6 +116,9 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 			pn += uint64(step)
 			continue
 		}
+		if p.flags&InFlight != 0 {
+			r.counters.BytesAcked += uint64(p.size)
+		}
 		if p.state == outstanding {
 			r.settle(space, pn, p)
 			n.any = true

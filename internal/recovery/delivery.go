@@ -14,6 +14,7 @@ type delivery struct {
 	at              monotime.Time // when delivered last grew
 	firstSent       monotime.Time // when the newest of the packets that were delivered then was sent
 	limitedUntil    uint64        // until delivered exceeds it, packets are sent by a limited application; 0 if they are not
+	rate            float64       // of the latest sample that gave one, bytes per second
 	dry             monotime.Time // from then on there was time to send, but nothing to be sent; 0 if there was
 }
 
@@ -91,6 +92,7 @@ func (d *delivery) onAck(at monotime.Time, acked int, p *sentPacket, s snapshot,
 	interval := max(time.Duration(s.firstSentTicks)*tick, d.at.Sub(p.sent)+time.Duration(s.deliveredTicks)*tick)
 	if interval >= minRTT && interval > 0 {
 		sample.Rate = float64(since) / interval.Seconds()
+		d.rate = sample.Rate
 	}
 	if d.delivered > d.limitedUntil {
 		d.limitedUntil = 0

@@ -166,6 +166,7 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 	}
 	if flags&(InFlight|OffPath) == InFlight {
 		r.inFlight += size
+		r.counters.MaxInFlight = max(r.counters.MaxInFlight, r.inFlight)
 		r.sentBytes += uint64(size)
 		s.inFlight += size
 		if !r.noPacing {
@@ -342,6 +343,17 @@ func (r *Recovery) SRTT() time.Duration { return r.rtt.smoothed }
 // MinRTT returns the lowest RTT seen on the path, 0 before the first sample.
 func (r *Recovery) MinRTT() time.Duration { return r.rtt.min }
 
+// MaxRTT returns the highest RTT sample of the path, 0 before the first.
+func (r *Recovery) MaxRTT() time.Duration { return r.rtt.max }
+
+// DeliveryRate returns at how many bytes per second the path delivered lately, 0 if no controller wants to know.
+func (r *Recovery) DeliveryRate() uint64 {
+	if r.sampling == nil {
+		return 0
+	}
+	return uint64(r.sampling.rate)
+}
+
 // RTTVar returns the mean variation of RTT samples.
 func (r *Recovery) RTTVar() time.Duration { return r.rtt.variation }
 
@@ -357,6 +369,9 @@ func (r *Recovery) InFlight() int { return r.inFlight }
 // Counters are totals over the connection's life.
 type Counters struct {
 	PacketsLost, BytesLost, SpuriousLosses, PTOs uint64
+
+	BytesAcked  uint64 // of packets in flight, on whatever path
+	MaxInFlight int    // the most bytes there were in flight
 }
 
 // Counters returns the totals so far.

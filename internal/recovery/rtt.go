@@ -13,7 +13,7 @@ const (
 
 // rtt estimates the round-trip time of the current path (RFC 9002, Section 5).
 type rtt struct {
-	latest, min         time.Duration
+	latest, min, max    time.Duration
 	smoothed, variation time.Duration
 	first               monotime.Time // when the first sample was taken
 }
@@ -30,6 +30,7 @@ func (e *rtt) init(initial time.Duration) {
 // which holds once the handshake is confirmed.
 func (e *rtt) update(now monotime.Time, sample, ackDelay, maxAckDelay time.Duration, confirmed bool) {
 	e.latest = max(sample, 1)
+	e.max = max(e.max, e.latest)
 	if e.first == 0 {
 		e.first = now
 		e.min = e.latest
