@@ -101,10 +101,10 @@ func (r *reader) prepare(msgs []Message) {
 	}
 }
 
-// tryRead is called by the poller until it returns true.
+// tryRead is called by the poller until it returns true. For the raw system call see sendOnce.
 func (r *reader) tryRead(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])),
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])),
 			uintptr(len(r.msgs)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
