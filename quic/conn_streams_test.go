@@ -58,3 +58,40 @@ func TestBlockedSenderKeepsTheConnectionAlive(t *testing.T) {
 		})
 	}
 }
+
+// RFC 9000, Section 3.2: a stream exists for the peer as soon as any frame names it, so that the peer may write first.
+func TestAnnounce(t *testing.T) {
+	for _, side := range []Side{Client, Server} {
+		p := newTestPair(t, func(*testPair) {})
+		p.establish()
+		s, err := p.conn[side].OpenStream(Bidi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uni, err := p.conn[side].OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		uni.Announce() // cannot be: the peer has nothing to write
+		s.Announce()
+		p.idle(time.Second)
+		var opened []StreamID
+		for _, e := range p.events[side.Peer()] {
+			if e.Kind == EventStreamOpened {
+				opened = append(opened, e.Stream.ID())
+				e.Stream.Announce() // not ours: does nothing
+				if n, err := e.Stream.TryWrite([]byte("hello"), true); n != 5 || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+		}
+		if len(opened) != 1 || opened[0] != s.ID() {
+			t.Fatalf("%v: the peer heard of %v", side, opened)
+		}
+		p.idle(time.Second)
+		buf := make([]byte, 10)
+		if n, err := s.TryRead(buf); string(buf[:n]) != "hello" || err != nil {
+			t.Errorf("%v: %q, %v", side, buf[:n], err)
+		}
+	}
+}

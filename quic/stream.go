@@ -68,6 +68,15 @@ func newStream(sends, receives bool) *Stream {
 	return &s.Stream
 }
 
+// Announce has the peer hear of a bidirectional stream that this side opened, though nothing is written yet: by a
+// MAX_STREAM_DATA frame, since a stream is created by any frame about it (RFC 9000, Section 3.2). Then the peer may be the
+// one who speaks first. It does nothing on other streams.
+func (s *Stream) Announce() {
+	if s.id.Dir() == Bidi && s.id.Initiator() == s.table.side && s.recv.state == recvOpen {
+		s.sendControl(controlMaxData)
+	}
+}
+
 // ID returns the stream's ID.
 func (s *Stream) ID() StreamID { return s.id }
 
