@@ -1,0 +1,403 @@
+package quicnet
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/blocking"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// Stream is one stream of a connection. One goroutine may read while another writes; several that read, or several that
+// write, take turns. Reading from a stream that was opened for writing only, or the other way round, returns
+// quic.ErrDirection.
+type Stream struct {
+	c     *Conn
+	id    quic.StreamID
+	local bool // we opened it
+
+	queued atomic.Bool // in c.ready
+
+	q *quic.Stream // owned by the connection's step; nil when QUIC is done with the stream
+
+	readLock  sync.Mutex // makes readers take turns
+	writeLock sync.Mutex // makes writers take turns
+
+	mu      sync.Mutex // guards what follows; held for short, also by the connection's step
+	in      incoming
+	out     outgoing
+	urgency *priority // to be set
+}
+
+// incoming is the read half of a stream.
+type incoming struct {
+	ring     blocking.Ring
+	dst      []byte // the buffer of a Read that waits: the step copies into it directly
+	copied   int    // how much of dst is filled
+	more     bool   // QUIC may have more than has been taken
+	started  bool   // somebody has called Read
+	err      error  // what Read returns after the buffered bytes
+	deadline time.Time
+	slot     blocking.Slot
+
+	cancelled, stopSent bool
+	code                uint64
+}
+
+// outgoing is the write half of a stream.
+type outgoing struct {
+	src      []byte // of the Write that waits
+	taken    int    // how much of src the connection has copied
+	busy     bool   // a Write waits
+	begun    bool   // the peer has heard of the stream, or will
+	finished bool   // nothing may follow
+	finTaken bool   // the connection knows
+	err      error
+	deadline time.Time
+	slot     blocking.Slot
+
+	cancelled, resetSent bool
+	code                 uint64
+}
+
+type priority struct {
+	urgency     uint8
+	incremental bool
+}
+
+var (
+	errShortBuffer = io.ErrShortBuffer
+	// errStreamOver is what a half returns that QUIC has finished though nobody has read its end: both sides have reset
+	// the stream.
+	errStreamOver = errors.New("quicnet: the stream is closed")
+)
+
+// ID returns the stream's ID.
+func (s *Stream) ID() quic.StreamID { return s.id }
+
+// SetPriority sets the order of sending: streams of urgency 0 go first, those of 7 last. Within an urgency, streams that are
+// not incremental are sent one after another in order of ID, incremental ones take turns. A new stream has urgency 3 and is
+// incremental.
+func (s *Stream) SetPriority(urgency uint8, incremental bool) {
+	s.mu.Lock()
+	s.urgency = &priority{urgency, incremental}
+	s.mu.Unlock()
+	s.later()
+}
+
+// SetDeadline sets the deadlines of reading and writing.
+func (s *Stream) SetDeadline(t time.Time) error {
+	s.SetReadDeadline(t)
+	return s.SetWriteDeadline(t)
+}
+
+// SetReadDeadline makes Reads that wait beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means never. It
+// returns nil.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in.deadline = t
+	s.in.slot.Wake()
+	return nil
+}
+
+// SetWriteDeadline makes Writes that wait beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means never. It
+// returns nil.
+func (s *Stream) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out.deadline = t
+	s.out.slot.Wake()
+	return nil
+}
+
+func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
+
+// later has the next step service s, on another goroutine. It never blocks.
+func (s *Stream) later() {
+	if s.c.enqueue(s) {
+		s.c.session.Wake()
+	}
+}
+
+// Read reads what the peer has sent. It returns io.EOF at the end of the stream, a *quic.StreamError if the peer has reset
+// it or CancelRead was called, os.ErrDeadlineExceeded after the deadline, and after the end of the connection what
+// [Conn.Err] returns.
+func (s *Stream) Read(p []byte) (int, error) {
+	s.readLock.Lock()
+	defer s.readLock.Unlock()
+	s.mu.Lock()
+	in := &s.in
+	for {
+		if in.ring.Len() > 0 {
+			n := in.ring.Read(p)
+			// The step stopped taking bytes when the buffer was full: let it go on in time.
+			kick := in.more && in.ring.Len() <= blocking.LargeBuffer/2
+			s.mu.Unlock()
+			if kick {
+				s.c.kick(s)
+			}
+			return n, nil
+		}
+		if in.err != nil || len(p) == 0 {
+			err := in.err
+			s.mu.Unlock()
+			return 0, err
+		}
+		if expired(in.deadline) {
+			s.mu.Unlock()
+			return 0, os.ErrDeadlineExceeded
+		}
+		in.dst, in.copied = p, 0
+		if in.more || !in.started {
+			in.started = true
+			s.mu.Unlock()
+			s.c.kick(s)
+			s.mu.Lock()
+		}
+		if in.copied == 0 && in.err == nil && in.ring.Len() == 0 {
+			in.slot.Wait(&s.mu, in.deadline, nil)
+		}
+		n := in.copied
+		in.dst, in.copied = nil, 0
+		if n > 0 {
+			s.mu.Unlock()
+			return n, nil
+		}
+	}
+}
+
+// CancelRead gives up reading: what has arrived is thrown away and the peer asked, with a code (at most 2^62-1) of the
+// application protocol, to send no more (RFC 9000, Section 3.5). It never blocks.
+func (s *Stream) CancelRead(code uint64) {
+	s.mu.Lock()
+	in := &s.in
+	in.ring.Release()
+	if in.err != io.EOF && !in.cancelled {
+		in.cancelled, in.code = true, code
+	}
+	if in.err == nil || in.err == io.EOF {
+		in.end(&quic.StreamError{Stream: s.id, Code: code})
+	}
+	in.dst = nil
+	s.mu.Unlock()
+	s.later()
+}
+
+// end sets what Read returns after the buffered bytes.
+func (in *incoming) end(err error) {
+	in.err = err
+	in.more = false
+	in.slot.Wake()
+}
+
+// Write sends p. It returns when the connection has copied p, which waits for the peer's flow control and the network once
+// the bounded send buffer is full. It returns a *quic.StreamError if the peer has asked for no more or CancelWrite was
+// called, quic.ErrStreamDone after CloseWrite, os.ErrDeadlineExceeded after the deadline, and after the end of the
+// connection what [Conn.Err] returns.
+func (s *Stream) Write(p []byte) (int, error) {
+	s.writeLock.Lock()
+	defer s.writeLock.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &s.out
+	switch {
+	case out.err != nil:
+		return 0, out.err
+	case out.finished:
+		return 0, quic.ErrStreamDone
+	case expired(out.deadline):
+		return 0, os.ErrDeadlineExceeded
+	case len(p) == 0:
+		return 0, nil
+	}
+	out.src, out.taken, out.busy = p, 0, true
+	s.mu.Unlock()
+	s.c.kick(s)
+	s.mu.Lock()
+	err := out.err
+	for out.busy && err == nil {
+		if expired(out.deadline) {
+			err = os.ErrDeadlineExceeded
+			break
+		}
+		out.slot.Wait(&s.mu, out.deadline, nil)
+		err = out.err
+	}
+	n := out.taken
+	out.src, out.busy = nil, false
+	if n == len(p) {
+		err = nil
+	}
+	return n, err
+}
+
+// CloseWrite ends the stream in this direction: the peer reads io.EOF after what was written. It does not wait.
+func (s *Stream) CloseWrite() error {
+	s.writeLock.Lock()
+	defer s.writeLock.Unlock()
+	s.mu.Lock()
+	out := &s.out
+	if out.err != nil || out.finished {
+		defer s.mu.Unlock()
+		return out.err
+	}
+	out.finished = true
+	s.mu.Unlock()
+	s.c.kick(s)
+	return nil
+}
+
+// CancelWrite abandons the stream in this direction: what is not sent yet is not sent, nor anything again, and the peer
+// learns of the code, at most 2^62-1, of the application protocol. A Write that waits fails. It does nothing if the peer has
+// everything already. It never blocks.
+func (s *Stream) CancelWrite(code uint64) {
+	s.mu.Lock()
+	out := &s.out
+	if !out.cancelled && out.err == nil {
+		out.cancelled, out.code = true, code
+		out.err = &quic.StreamError{Stream: s.id, Code: code}
+		out.slot.Wake()
+	}
+	s.mu.Unlock()
+	s.later()
+}
+
+// Close ends the stream in both directions: it does CloseWrite, or CancelWrite(0) if a Write waits, which then fails; and
+// CancelRead(0) if the end of what the peer sends was not read. It does not wait, and what was written is sent all the same
+// as long as the connection lives.
+func (s *Stream) Close() error {
+	s.mu.Lock()
+	busy := s.out.busy
+	unread := s.in.err != io.EOF
+	s.mu.Unlock()
+	if unread {
+		s.CancelRead(0)
+	}
+	if busy {
+		s.CancelWrite(0)
+		return nil
+	}
+	s.CloseWrite()
+	return nil
+}
+
+// readable is called in the step when there is something to read.
+func (s *Stream) readable() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.in.more = s.in.err == nil
+	s.fill()
+}
+
+// service does in the step what the stream's users want done.
+func (s *Stream) service() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.q == nil {
+		return
+	}
+	in, out := &s.in, &s.out
+	if p := s.urgency; p != nil {
+		s.urgency = nil
+		s.q.SetPriority(p.urgency, p.incremental)
+	}
+	if in.cancelled && !in.stopSent {
+		in.stopSent = true
+		s.q.StopSending(in.code)
+	}
+	if out.cancelled && !out.resetSent {
+		out.resetSent = true
+		s.q.Reset(out.code)
+	}
+	s.fill()
+	s.advance()
+	if in.started && s.local && !out.begun {
+		// The peer may be the one who speaks first.
+		out.begun = true
+		s.q.Announce()
+	}
+}
+
+// fill takes what has arrived, as far as somebody reads and there is room: in the step, with s.mu held.
+func (s *Stream) fill() {
+	in := &s.in
+	if s.q == nil || !in.started {
+		return
+	}
+	for full := false; in.more && in.err == nil && !full; {
+		direct := in.ring.Len() == 0 && in.copied < len(in.dst)
+		var p []byte
+		if direct {
+			p = in.dst[in.copied:]
+		} else if p = in.ring.Room(blocking.LargeBuffer); len(p) == 0 {
+			full = true // and yet the stream may be at its end, which takes no room
+		}
+		n, err := s.q.TryRead(p)
+		if direct {
+			in.copied += n
+		} else {
+			in.ring.Added(n)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, quic.ErrWouldBlock):
+			in.more = false
+		default:
+			in.end(err)
+		}
+	}
+	if in.ring.Len() == 0 {
+		in.ring.Release()
+	}
+	if in.copied > 0 || in.ring.Len() > 0 || in.err != nil {
+		in.slot.Wake()
+	}
+}
+
+// advance gives to QUIC what it takes: in the step, with s.mu held.
+func (s *Stream) advance() {
+	out := &s.out
+	if out.err != nil {
+		return
+	}
+	if out.busy {
+		n, err := s.q.TryWrite(out.src[out.taken:], false)
+		out.taken += n
+		out.begun = out.begun || n > 0
+		if err != nil && !errors.Is(err, quic.ErrWouldBlock) {
+			out.err = err
+		}
+		if out.err != nil || out.taken == len(out.src) {
+			out.busy = false
+			out.slot.Wake()
+		}
+	}
+	if out.finished && !out.busy && !out.finTaken && out.err == nil {
+		_, out.err = s.q.TryWrite(nil, true)
+		out.begun, out.finTaken = true, true
+	}
+}
+
+// close takes leave of the QUIC stream: in the step.
+func (s *Stream) close(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fill()
+	if s.q != nil {
+		s.q.Value = nil
+		s.q = nil
+	}
+	if s.in.err == nil {
+		s.in.end(err)
+	}
+	if s.out.err == nil && !s.out.finTaken {
+		s.out.err = err
+	}
+	s.out.busy = false
+	s.out.slot.Wake()
+}
