@@ -2,7 +2,6 @@ package h3driver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"slices"
 	"time"
@@ -28,27 +27,13 @@ func (d *ClientDriver) Controller() *ClientController {
 	return &ClientController{controller{&d.driver}}
 }
 
-// ConnectionState returns what TLS negotiated, nil before the connection is established. It must not be changed. A
-// server's application is told when it is made: see engine.ConnInfo.
-func (c *ClientController) ConnectionState() *tls.ConnectionState {
-	if c.d.session.Load() == nil {
-		return nil
-	}
-	return c.d.tls
-}
-
-// Version returns the version of QUIC that was negotiated, zero before the connection is established.
-func (c *ClientController) Version() quic.Version {
-	if c.d.session.Load() == nil {
-		return 0
-	}
-	return c.d.version
-}
-
 // OpenRequest sends a request, or the beginning of one, and returns its stream, whose Value is value from before the
 // first event about it. While the server allows no further stream it waits in line, until ctx ends; afterwards ctx has
 // no meaning for the stream. It returns h3.ErrGoingAway, without having sent anything, after the server's GOAWAY.
 // p.Release is told whatever OpenRequest returns.
+//
+// Where there is early data, a request without p.Early waits until the handshake is complete. One with it may end with
+// quic.ErrEarlyDataRejected: the server has seen nothing of it, and will take it if it is sent again.
 func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (*Stream, error) {
 	d := c.d
 	s := &Stream{Value: value, d: d}
@@ -86,6 +71,7 @@ func (d *driver) open(s *Stream) {
 	closed := s.closed
 	s.mu.Unlock()
 	switch {
+	case d.hold(s):
 	case closed:
 		if i := slices.Index(d.waiting, s); i >= 0 {
 			d.waiting = slices.Delete(d.waiting, i, i+1)
@@ -109,7 +95,7 @@ func (d *driver) tryOpen(s *Stream) bool {
 	h, err := d.h3.OpenRequest()
 	if err == nil {
 		d.adopt(s, h)
-		s.id, s.opened = h.ID(), true
+		s.id, s.opened, s.early = h.ID(), true, d.early
 		s.out.slot.Wake()
 	}
 	s.mu.Unlock()

@@ -2,6 +2,7 @@ package h3driver
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -74,6 +75,12 @@ func (c *controller) Stats() quic.Stats {
 	}
 	return quic.Stats{}
 }
+
+// ConnectionState returns what TLS negotiated, nil before the handshake is complete. It must not be changed.
+func (c *controller) ConnectionState() *tls.ConnectionState { return c.d.tls.Load() }
+
+// Version returns the version of QUIC that was negotiated, zero before the handshake is complete.
+func (c *controller) Version() quic.Version { return quic.Version(c.d.version.Load()) }
 
 // GoAway begins a graceful shutdown (RFC 9114, Section 5.2): no new requests; the connection closes when the last
 // one is done. It does not wait: EventClosed tells.

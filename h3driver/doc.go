@@ -22,6 +22,12 @@
 // On a client, OpenRequest sends a request and returns its stream; EventHeaders brings the response's header section,
 // and Stream.Read the body.
 //
+// # Early data
+//
+// On engine configs with EarlyStart, and quic.Config.EarlyData, EventEstablished comes before the handshake is complete if the
+// client has been here before. Requests with Part.Early then leave at once, and the server, which should set
+// quic.Config.SessionData to h3.SessionData, sees Stream.Early: such a request may be a replay.
+//
 // # What is bounded
 //
 // A body that arrives waits in at most 64 KiB per stream, the rest in QUIC's receive window: who does not read stops

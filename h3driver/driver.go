@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,17 +24,19 @@ type driver struct {
 	session     atomic.Pointer[engine.Session]        // nil until the connection is established
 	farewell    atomic.Pointer[quic.ApplicationError] // what Close was called with; it may be called before
 	established chan struct{}                         // closed then, or when the connection has ended before
-	tls         *tls.ConnectionState                  // clients: set before established is closed
-	version     quic.Version                          // likewise
+	tls         atomic.Pointer[tls.ConnectionState]   // nil until the handshake is complete
+	version     atomic.Uint32                         // likewise 0
 
 	// Owned by the connection's step.
 	h3        *h3.Conn
 	live      liveList
 	waiting   []*Stream // clients: requests that wait for the server's stream limit, oldest first
+	held      []*Stream // clients: requests that are not for early data
 	headers   headerTimers
 	idleSince time.Time // zero while requests run
 	draining  drainState
 	drainAt   time.Time // when the final GOAWAY is due, or later the end of a connection without requests
+	early     bool      // the handshake is not complete
 	served    bool      // servers: there has been a request
 	goneAway  bool      // clients: the server has sent GOAWAY
 	closing   bool      // h3.Close was called
@@ -91,12 +94,12 @@ func (d *driver) kick(s *Stream) error {
 func (d *driver) OnEstablished(s *engine.Session) error {
 	d.h3 = h3.NewConn(s.Conn(), d.cfg.H3)
 	d.idleSince = s.Now()
-	if d.side == quic.Client {
-		d.tls, d.version = s.Conn().ConnectionState(), s.Conn().Version()
+	if d.early = s.Early(); !d.early {
+		d.negotiated(s.Conn())
 	}
 	d.session.Store(s)
 	close(d.established)
-	d.tell(Event{Kind: EventEstablished})
+	d.tell(Event{Kind: EventEstablished, Early: d.early})
 	if err := d.farewell.Load(); err != nil {
 		return err
 	}
@@ -156,6 +159,11 @@ func (d *driver) pump(s *engine.Session) {
 	for {
 		ev := s.Conn().NextEvent()
 		switch {
+		case ev.Kind == quic.EventEstablished && d.early:
+			d.handshakeComplete(s)
+		case ev.Kind == quic.EventEarlyDataRejected && ev.Err != nil:
+			d.startOver(s, ev.Err)
+			continue
 		case d.side == quic.Client:
 		case ev.Kind == quic.EventStreamOpened && ev.Stream.ID().Dir() == quic.Bidi:
 			d.headers.opened(s.Now(), ev.Stream)
@@ -192,7 +200,7 @@ func (d *driver) dispatch(session *engine.Session) bool {
 	case h3.EventHeaders:
 		if s == nil {
 			d.headers.forget(ev.Stream.ID())
-			s = &Stream{d: d, id: ev.Stream.ID(), opened: true}
+			s = &Stream{d: d, id: ev.Stream.ID(), opened: true, early: d.early}
 			d.adopt(s, ev.Stream)
 			d.served = true
 		}
@@ -296,10 +304,10 @@ func (d *driver) end(err error) {
 	d.closed = true
 	d.mu.Lock()
 	d.err = err
-	waiting := append(d.ready, d.waiting...)
+	waiting := slices.Concat(d.ready, d.waiting, d.held)
 	d.ready = nil
 	d.mu.Unlock()
-	d.waiting = nil
+	d.waiting, d.held = nil, nil
 	if d.h3 == nil {
 		close(d.established)
 	}

@@ -10,8 +10,12 @@ type EventKind uint8
 const (
 	// EventNone is the kind of the zero Event.
 	EventNone EventKind = iota
-	// EventEstablished: the connection can carry requests; the first event on a server, and once.
+	// EventEstablished: the connection can carry requests; the first event on a server, and once. Early, if that is in
+	// early data, before the handshake is complete.
 	EventEstablished
+	// EventHandshakeComplete: the handshake is complete, after an EventEstablished that was early: the peer is who it says, and
+	// no request is a replay any more, including those told already.
+	EventHandshakeComplete
 	// EventSettings: the peer's SETTINGS have arrived: Settings. Once.
 	EventSettings
 	// EventHeaders: on servers a request, and the first event about Stream; on clients the final response. Fields; Fin
@@ -35,7 +39,7 @@ const (
 )
 
 var eventNames = [...]string{
-	"none", "established", "settings", "headers", "interim", "reset", "stop sending", "stream closed", "go away", "closed",
+	"none", "established", "handshake complete", "settings", "headers", "interim", "reset", "stop sending", "stream closed", "go away", "closed",
 }
 
 func (k EventKind) String() string { return eventNames[k] }
@@ -44,6 +48,7 @@ func (k EventKind) String() string { return eventNames[k] }
 type Event struct {
 	Kind     EventKind
 	Fin      bool
+	Early    bool
 	Stream   *Stream
 	Fields   []h3.Field
 	Settings []h3.Setting

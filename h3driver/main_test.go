@@ -32,6 +32,9 @@ type pair struct {
 	client  *ClientController
 	server  *ServerController
 	servers chan *ServerController // of further connections
+
+	listener *engine.Listener
+	sessions tls.ClientSessionCache // of clients; may be nil
 }
 
 func listen(t *testing.T, o *options) *pair {
@@ -40,7 +43,8 @@ func listen(t *testing.T, o *options) *pair {
 	q := o.serverQUIC
 	q.TLS = &tls.Config{Certificates: []tls.Certificate{testCertificate}, NextProtos: []string{h3.NextProto}}
 	l, err := engine.Listen(&engine.ListenConfig{
-		QUIC: &q,
+		QUIC:       &q,
+		EarlyStart: q.EarlyData,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			driver := NewServer(&o.server)
 			if o.early != nil {
@@ -54,7 +58,7 @@ func listen(t *testing.T, o *options) *pair {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	p.addr = l.Addr()
+	p.addr, p.listener = l.Addr(), l
 	return p
 }
 
@@ -70,9 +74,10 @@ func (p *pair) dial(t *testing.T, q quic.Config, app engine.ApplicationOverQUIC)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	q.TLS = &tls.Config{RootCAs: testRoots, ServerName: "127.0.0.1", NextProtos: []string{h3.NextProto}}
+	q.TLS = &tls.Config{RootCAs: testRoots, ServerName: "127.0.0.1", NextProtos: []string{h3.NextProto}, ClientSessionCache: p.sessions}
 	c, err := e.Dial(testContext(t), p.addr, &engine.DialConfig{
 		QUIC:           &q,
+		EarlyStart:     q.EarlyData,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return app, nil },
 	})
 	if err != nil {
@@ -115,7 +120,7 @@ func next(t *testing.T, c interface {
 		switch {
 		case ev.Kind == kind:
 			return ev
-		case ev.Kind == EventEstablished || ev.Kind == EventSettings || ev.Kind == EventStreamClosed:
+		case ev.Kind == EventEstablished || ev.Kind == EventHandshakeComplete || ev.Kind == EventSettings || ev.Kind == EventStreamClosed:
 		default:
 			t.Fatalf("event %v (%v), want %v", ev.Kind, ev.Err, kind)
 		}

@@ -38,6 +38,7 @@ type Stream struct {
 	mu     sync.Mutex // guards what follows; held for short, also by the connection's step
 	id     quic.StreamID
 	opened bool // id is known and no error came before it
+	early  bool // the request's beginning was early data
 	closed bool // h3 will not speak of the stream any more
 	in     incoming
 	out    outgoing
@@ -50,6 +51,15 @@ func (s *Stream) ID() quic.StreamID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.id
+}
+
+// Early reports, on servers, whether the request may be a replay: it came before the handshake was complete, and is none if
+// that is ever completed (RFC 8470, Section 3). On clients, once OpenRequest has returned, it reports whether the request
+// was sent in early data, which the server may answer with status 425.
+func (s *Stream) Early() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.early
 }
 
 // Context returns a context that ends when the peer abandons either half of the stream, when the user does, when the

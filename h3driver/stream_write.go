@@ -23,6 +23,9 @@ type Part struct {
 	Trailer []h3.Field
 	// Fin ends the message.
 	Fin bool
+	// Early allows a client to send the request in early data, which an attacker can replay: for safe methods only (RFC
+	// 8470, Section 4). It means nothing where there is none, nor after the first Part.
+	Early bool
 	// Release, if set, is told once that Header, Body and Trailer are no longer in use, from any goroutine and before
 	// or after Send has returned. It must not block.
 	Release Releaser

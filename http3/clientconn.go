@@ -25,7 +25,6 @@ type ClientConn struct {
 	controller *h3driver.ClientController
 	local      net.Addr
 	remote     net.Addr
-	tls        *tls.ConnectionState
 
 	// Guarded by transport.mu.
 	active  int  // requests
@@ -60,10 +59,16 @@ func (c *ClientConn) RemoteAddr() net.Addr { return c.remote }
 // Stats returns the connection's counters, after its end the last ones: handshake time, RTT, losses.
 func (c *ClientConn) Stats() quic.Stats { return c.connection.Stats() }
 
-// ConnectionState returns what TLS negotiated.
-func (c *ClientConn) ConnectionState() tls.ConnectionState { return *c.tls }
+// ConnectionState returns what TLS negotiated; while the handshake is not complete, which it always is unless there is
+// early data, the zero value.
+func (c *ClientConn) ConnectionState() tls.ConnectionState {
+	if state := c.controller.ConnectionState(); state != nil {
+		return *state
+	}
+	return tls.ConnectionState{}
+}
 
-// Version returns the version of QUIC that was negotiated.
+// Version returns the version of QUIC that was negotiated, likewise.
 func (c *ClientConn) Version() quic.Version { return c.controller.Version() }
 
 // Err returns why the connection ended, nil while it lives.

@@ -46,7 +46,7 @@ func (x *clientExchange) newResponse(b *fieldBuffer, fin bool) (*http.Response, 
 		ContentLength: -1,
 		Trailer:       declaredTrailers(header),
 		Request:       x.req,
-		TLS:           x.conn.tls,
+		TLS:           x.conn.controller.ConnectionState(),
 	}
 	if cl := header["Content-Length"]; len(cl) > 0 {
 		if n, err := strconv.ParseInt(cl[0], 10, 64); err == nil {

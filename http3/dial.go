@@ -46,7 +46,7 @@ func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpo
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		var state tls.ConnectionState
 		if err == nil {
-			state = *c.tls
+			state = c.ConnectionState()
 		}
 		trace.TLSHandshakeDone(state, err)
 	}
@@ -201,7 +201,6 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 	}
 	c.connection = connection
 	c.local = net.UDPAddrFromAddrPort(connection.LocalAddr())
-	c.tls = c.controller.ConnectionState()
 	return nil
 }
 
