@@ -310,7 +310,7 @@ func (c *Conn) assignDCID(path *path) bool {
 // ensureDCID gives path another connection ID if its own was retired. It reports false if there is none: then nothing may be
 // sent on it (RFC 9000, Section 5.1.2).
 func (c *Conn) ensureDCID(path *path) bool {
-	return path.dcid.Len() == 0 || c.peer.find(path.dcidSeq) != nil || c.assignDCID(path)
+	return c.path.dcid.Len() == 0 || c.peer.find(path.dcidSeq) != nil || c.assignDCID(path)
 }
 
 // usePeerCID makes n the destination connection ID of path.

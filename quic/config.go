@@ -64,6 +64,16 @@ type Config struct {
 	// the servers of a fleet. Default: random, per Config use.
 	StatelessResetKey *[32]byte
 
+	// PreferredAddress is where a server wants its clients to move once the handshake is confirmed (RFC 9000, Section 9.6):
+	// packets to that address must reach the connection, too. Default none.
+	PreferredAddress PreferredAddress
+	// IgnorePreferredAddress keeps a client at the server's first address. By default it moves to the preferred one if that
+	// is of the same address family, can be reached, and is no more local than the first.
+	IgnorePreferredAddress bool
+	// DisableActiveMigration asks the peer not to use other addresses of its own accord (RFC 9000, Section 18.2). Changes
+	// that it does not know of, by a NAT, are followed all the same.
+	DisableActiveMigration bool
+
 	// MaxDatagramFrame is the max_datagram_frame_size offered (RFC 9221, Section 3). Default 65,535; a negative
 	// number refuses datagrams.
 	MaxDatagramFrame int
@@ -193,6 +203,9 @@ func (c *Config) Resolve() (*Config, error) {
 	}
 	if n := r.ConnectionIDs.Len(); n < 0 || n > wire.MaxConnectionIDLen {
 		return nil, fmt.Errorf("quic: connection IDs of %d bytes", n)
+	}
+	if err := r.PreferredAddress.check(r.ConnectionIDs.Len()); err != nil {
+		return nil, err
 	}
 	if r.StatelessResetKey == nil {
 		r.StatelessResetKey = new([32]byte)

@@ -44,8 +44,8 @@ type Conn struct {
 	datagrams   datagrams
 	local       localCIDs
 	peer        peerCIDs
-	path        *path // in use
-	others      [maxOtherPaths]*path
+	path        *path    // in use
+	roam        *roaming // nil while there never was another path
 	events      eventQueue
 	closing     closing
 	err         error // why the connection ended

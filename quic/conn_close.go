@@ -117,7 +117,7 @@ func (c *Conn) end(state connState, err error) {
 	c.crypto = cryptoStream{}
 	c.datagrams = datagrams{}
 	c.local.active, c.peer = nil, peerCIDs{}
-	c.others = [maxOtherPaths]*path{}
+	c.roam = nil
 	c.newToken = nil
 	// What was not told yet is pointless now.
 	c.events.pending = 0

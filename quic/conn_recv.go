@@ -56,9 +56,13 @@ func (c *Conn) receiveDatagram(d *datagramIn, data []byte) {
 		c.stats.PacketsDropped++
 		return
 	}
-	if p != nil && !p.validated {
-		p.received += int64(len(data))
-		c.updateAmplification()
+	if p != nil {
+		p.counts.datagramsReceived++
+		p.counts.bytesReceived += uint64(len(data))
+		if !p.validated {
+			p.received += int64(len(data))
+			c.updateAmplification()
+		}
 	}
 	// Packets are decrypted in place, and a failure to decrypt leaves other bytes behind.
 	var tail [wire.ResetTokenLen]byte
@@ -273,9 +277,14 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		c.receivedElsewhere(&in, largest)
 	} else {
 		c.path.local = in.local
-		c.path.challenge.heard = true
+		if ch := c.path.challenge; ch != nil {
+			ch.heard = true
+		}
 		if in.challenges > 0 {
 			c.answerChallenges(&in, c.path)
+		}
+		if c.roam != nil && largest && in.nonProbing && c.side == Server {
+			c.stay()
 		}
 	}
 	c.packetProcessed()
@@ -303,15 +312,26 @@ func (c *Conn) receivedElsewhere(in *packetIn, largest bool) {
 			return
 		}
 		p.received += int64(in.d.size)
+		p.counts.datagramsReceived++
+		p.counts.bytesReceived += uint64(in.d.size)
+		if in.challenges > 0 {
+			c.pathEvent(PathProbed, p)
+		}
 	}
 	p.local = in.local
 	p.expires = max(p.expires, c.now.Add(c.pathTimeout()))
 	if in.challenges > 0 {
 		c.answerChallenges(in, p)
 	}
+	if c.side == Client {
+		return
+	}
 	// RFC 9000, Section 9.3: only the highest-numbered packet that is more than a probe moves the connection.
-	if c.side == Server && largest && in.nonProbing && c.ensureDCID(p) {
-		c.peerMigrated(p)
+	if largest && in.nonProbing && c.ensureDCID(p) {
+		c.followPeer(p)
+	} else if in.challenges > 0 && !p.validated && p.challenge == nil {
+		// RFC 9000, Section 9.6.3: the client that probes is about to move; by then its address is known to be its own.
+		c.startValidation(p)
 	}
 }
 

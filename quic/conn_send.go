@@ -97,7 +97,8 @@ func (c *Conn) transmit(p *path, total, segment int, ect0 bool) Transmit {
 func (c *Conn) sentDatagram(p *path, n int) {
 	c.stats.DatagramsSent++
 	c.stats.BytesSent += uint64(n)
-	p.bytes += uint64(n)
+	p.counts.datagramsSent++
+	p.counts.bytesSent += uint64(n)
 	if !p.validated {
 		p.sent += int64(n)
 		if p == c.path {
@@ -469,7 +470,7 @@ func (c *Conn) appendControl(w *packetWriter) {
 
 // pollPathProbe sends a packet that validates a path, or that lets the peer do so.
 func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
-	if !c.confirmed {
+	if !c.confirmed || c.roam == nil && !c.path.wantsProbe() {
 		return Transmit{}, false
 	}
 	for _, p := range c.allPaths() {
@@ -483,7 +484,8 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 		}
 		// RFC 9000, Section 8.2.2: congestion control may delay an answer. A challenge that waited for it on a new path
 		// would wait for what is lost on the old one.
-		if p == c.path && !p.challenge.send && !c.maySend(recovery.AppData, size) {
+		challenge := p.challenge != nil && p.challenge.send
+		if p == c.path && !challenge && !c.maySend(recovery.AppData, size) {
 			continue
 		}
 		w := packetWriter{space: recovery.AppData, rec: &c.rec}
@@ -514,7 +516,7 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 // pollMTUProbe sends a packet that tests whether the path carries a larger one.
 func (c *Conn) pollMTUProbe(buf []byte) (Transmit, bool) {
 	p := c.path
-	if !c.confirmed || p.bytes < mtuSearchAfter || !p.validated {
+	if !c.confirmed || p.counts.bytesSent < mtuSearchAfter || !p.validated {
 		return Transmit{}, false
 	}
 	size := p.mtu.due(c.now)

@@ -47,6 +47,18 @@
 // which; so it should ask for nothing that must not happen twice. And the server may reject it ([EventEarlyDataRejected]): then
 // it is sent again, if the server has the same protocol and room for it, else its streams are gone.
 //
+// # Paths
+//
+// A connection survives that its addresses change. A server follows its client wherever packets come from, and makes sure that
+// the client is there before it sends much. A client moves of its own accord by [Conn.Migrate]: its owner opens another socket,
+// passes what arrives there to Receive with that Local address, and sends each [Transmit] from its Path.Local. The connection
+// first validates the new path, then goes over to it and keeps the old one for a few seconds, for packets under way; a
+// path that proves dead costs nothing but the attempt. [Conn.Probe] only validates. [Conn.NextPathEvent] tells how it went, and
+// [Conn.PathStats] what each path is like.
+//
+// A server with [Config.PreferredAddress] asks its clients to talk to another address of its own, and they move there as soon as
+// the handshake is confirmed. Nothing else makes a server change its address.
+//
 // # Errors
 //
 // A received packet that makes no sense is counted in [Stats]; one that breaks the protocol ends the connection with the

@@ -249,9 +249,11 @@ func (c *Conn) ownParameters() wire.TransportParameters {
 		tp.RetrySCID, tp.HasRetrySCID = c.hs.initialDCID, c.hs.retried
 		if tp.InitialSCID.Len() > 0 {
 			tp.ResetToken, tp.HasResetToken = c.secrets.resetToken(tp.InitialSCID), true
+			tp.Preferred = c.ownPreferredAddress()
 		}
 	}
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
+	tp.DisableActiveMigration = c.cfg.DisableActiveMigration
 	return tp
 }
 
@@ -296,9 +298,8 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 		first.token, first.hasToken = tp.ResetToken, true
 		c.endpointEvent(EndpointEvent{Kind: EndpointResetTokenAdded, Token: first.token, Remote: first.remote})
 	}
-	if p := tp.Preferred; p != nil {
-		c.peer.seen.Add(1, 2)
-		c.peer.active = append(c.peer.active, peerCID{seq: 1, id: p.ID, token: p.ResetToken, hasToken: true})
+	if c.side == Client {
+		c.usePreferredAddress(&tp)
 	}
 	if c.side == Client && c.cfg.TLS.ClientSessionCache != nil {
 		c.rememberParameters(&tp)
@@ -402,6 +403,7 @@ func (c *Conn) confirmHandshake() {
 	}
 	c.hs = nil
 	c.issueCIDs()
+	c.startPreferredAddress()
 	c.event(EventConfirmed)
 }
 

@@ -474,7 +474,7 @@ func (p *fuzzPair) appendFrame(b []byte, side Side, space recovery.Space) []byte
 		return wire.AppendPathChallenge(b, [8]byte{r.byte()})
 	case 16:
 		response := [8]byte{r.byte()}
-		if ch := &c.path.challenge; ch.active && r.byte()&3 != 0 {
+		if ch := c.path.challenge; ch != nil && r.byte()&3 != 0 {
 			response = ch.data[r.below(3)]
 		}
 		return wire.AppendPathResponse(b, response)

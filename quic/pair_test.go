@@ -44,6 +44,8 @@ type testPair struct {
 	buf   []byte
 	// filter, if set, sees each datagram that a side sends, and drops it by returning false.
 	filter func(from Side, data []byte) bool
+	// lose, if set, drops what a side sends on a path by returning true.
+	lose func(from Side, p Path) bool
 	// rewrite, if set, gives the path that a datagram for a side arrives by.
 	rewrite func(to Side, p Path) Path
 	// mark, if set, changes the ECN mark of what a side sends.
@@ -102,6 +104,9 @@ func (p *testPair) poll(side Side) {
 			break
 		}
 		p.sent[side]++
+		if p.lose != nil && p.lose(side, tr.Path) {
+			continue
+		}
 		data := p.buf[:tr.Len]
 		to := side.Peer()
 		path := Path{Local: tr.Path.Remote, Remote: tr.Path.Local}

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -23,24 +24,40 @@ type path struct {
 	dcidSeq uint64
 	local   uint64 // sequence number of our connection ID that the peer used last on this path
 
-	// validated: the peer receives what is sent here. Until then, the bytes both ways count.
+	// validated: the peer receives what is sent here. Until then, the bytes both ways count, unless this is a client, which
+	// can't be made to send to somebody else.
 	validated      bool
+	unlimited      bool
 	sent, received int64
 
-	challenge pathChallenge
+	challenge *pathChallenge // nil unless validation is under way
 	// responses are the PATH_RESPONSE frames that are owed. RFC 9000, Section 21.9 lets a flood go unanswered.
 	responses  [4][8]byte
 	nResponses int
 
 	expires monotime.Time // of a path not in use: when it is forgotten
-	mtu     mtuSearch
-	bytes   uint64 // sent on this path in total
+	// wanted: the connection moves to the path once that is validated.
+	wanted bool
+	left   *recovery.PathState // of a path that was in use: what was known of it then
+	mtu    mtuSearch
+	counts pathCounts
+}
+
+// noCID stands for the sequence number of a connection ID that is not there.
+const noCID = 1<<64 - 1
+
+// roaming is what a connection keeps of paths besides the one in use.
+type roaming struct {
+	others [maxOtherPaths]*path
+	events []PathEvent
+	// preferred is the server's address to which a client is going to move, pinned the one that it may not send to from a
+	// local address other than that of the handshake. Invalid for none.
+	preferred, pinned netip.AddrPort
 }
 
 // pathChallenge is a path validation under way (RFC 9000, Section 8.2).
 type pathChallenge struct {
-	active bool
-	send   bool // a PATH_CHALLENGE frame is to be sent
+	send bool // a PATH_CHALLENGE frame is to be sent
 	// data holds the latest challenges sent: an answer to any of them will do.
 	data     [3][8]byte
 	small    [3]bool // that one was in a datagram below 1,200 bytes
@@ -52,7 +69,7 @@ type pathChallenge struct {
 
 // credit returns how many bytes may be sent on the path before the peer is known to be there.
 func (p *path) credit() int64 {
-	if p.validated {
+	if p.validated || p.unlimited {
 		return maxDatagramSize * 64
 	}
 	return amplificationFactor*p.received - p.sent
@@ -60,7 +77,25 @@ func (p *path) credit() int64 {
 
 // allPaths returns the path in use and the others, some of which may be nil.
 func (c *Conn) allPaths() [1 + maxOtherPaths]*path {
-	return [...]*path{c.path, c.others[0], c.others[1], c.others[2]}
+	all := [1 + maxOtherPaths]*path{c.path}
+	copy(all[1:], c.otherPaths())
+	return all
+}
+
+// otherPaths returns the paths not in use, some of which may be nil.
+func (c *Conn) otherPaths() []*path {
+	if c.roam == nil {
+		return nil
+	}
+	return c.roam.others[:]
+}
+
+// roaming returns where other paths are kept.
+func (c *Conn) roaming() *roaming {
+	if c.roam == nil {
+		c.roam = new(roaming)
+	}
+	return c.roam
 }
 
 // findPath returns the path of a datagram that arrived, nil if it is not known.
@@ -68,7 +103,7 @@ func (c *Conn) findPath(addr Path) *path {
 	if c.path.addr == addr {
 		return c.path
 	}
-	for _, p := range c.others {
+	for _, p := range c.otherPaths() {
 		if p != nil && p.addr == addr {
 			return p
 		}
@@ -98,31 +133,37 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	case !c.assignDCID(p):
 		return nil
 	}
+	if slot := c.freeSlot(); c.state == stateActive {
+		p.expires = c.now.Add(c.pathTimeout())
+		c.roam.others[slot] = p
+		return p
+	}
+	return nil
+}
+
+// freeSlot returns where another path can be kept. It forgets the one heard of longest ago if there is no room, which may
+// end the connection.
+func (c *Conn) freeSlot() int {
+	others := c.roaming().others[:]
 	fallback := c.fallback()
 	slot := -1
-	for i, o := range c.others {
+	for i, o := range others {
 		if o == nil {
-			slot = i
-			break
+			return i
 		}
-		if o != fallback && (slot < 0 || o.expires.Before(c.others[slot].expires)) {
+		if o != fallback && (slot < 0 || o.expires.Before(others[slot].expires)) {
 			slot = i
 		}
 	}
-	if c.others[slot] != nil {
-		if c.dropPath(slot); c.state != stateActive {
-			return nil
-		}
-	}
-	p.expires = c.now.Add(c.pathTimeout())
-	c.others[slot] = p
-	return p
+	c.dropPath(slot)
+	return slot
 }
 
 // dropPath forgets a path that is not in use.
 func (c *Conn) dropPath(slot int) {
-	p := c.others[slot]
-	c.others[slot] = nil
+	p := c.roam.others[slot]
+	c.roam.others[slot] = nil
+	p.challenge = nil
 	c.releaseDCID(p)
 }
 
@@ -136,20 +177,25 @@ func (c *Conn) pathTimeout() time.Duration {
 
 // startValidation begins to validate p.
 func (c *Conn) startValidation(p *path) {
-	p.challenge = pathChallenge{active: true, send: true, deadline: c.now.Add(c.pathTimeout())}
+	p.challenge = &pathChallenge{send: true, deadline: c.now.Add(c.pathTimeout())}
+	p.expires = max(p.expires, p.challenge.deadline)
+}
+
+// continueValidation begins to validate p, or gives more time to the validation under way: for a peer that goes to and fro, the
+// answers to challenges already sent count, and others are no more frequent (RFC 9000, Section 8.2.1).
+func (c *Conn) continueValidation(p *path) {
+	if p.challenge == nil {
+		c.startValidation(p)
+		return
+	}
+	p.challenge.deadline = c.now.Add(c.pathTimeout())
 	p.expires = max(p.expires, p.challenge.deadline)
 }
 
 // peerMigrated makes p, from which the peer now sends, the path in use (RFC 9000, Section 9.3).
 func (c *Conn) peerMigrated(p *path) {
 	old := c.path
-	for i, o := range c.others {
-		if o == p {
-			c.others[i] = old
-		}
-	}
-	c.switchPath(p)
-	old.expires = c.now.Add(c.pathTimeout())
+	c.usePath(p)
 	if !p.validated {
 		c.continueValidation(p)
 	}
@@ -160,53 +206,73 @@ func (c *Conn) peerMigrated(p *path) {
 	}
 }
 
-// continueValidation begins to validate p, or gives more time to the validation under way: for a peer that goes to and fro, the
-// answers to challenges already sent count, and others are no more frequent (RFC 9000, Section 8.2.1).
-func (c *Conn) continueValidation(p *path) {
-	if !p.challenge.active {
-		c.startValidation(p)
-		return
-	}
-	p.challenge.deadline = c.now.Add(c.pathTimeout())
-	p.expires = max(p.expires, p.challenge.deadline)
+// usePath makes p the path in use, and keeps the old one for what is still under way there.
+func (c *Conn) usePath(p *path) {
+	old := c.path
+	old.expires = c.now.Add(c.pathTimeout())
+	c.roam.others[slices.Index(c.roam.others[:], p)] = old
+	c.switchPath(p)
 }
 
 // switchPath makes p the path in use.
 func (c *Conn) switchPath(p *path) {
 	old := c.path
 	c.path = p
-	if old.addr.Remote.Addr() == p.addr.Remote.Addr() && old.addr.Local.Addr() == p.addr.Local.Addr() {
-		// RFC 9000, Section 9.4: another port alone is most often a NAT's doing. The way is the same.
+	c.countLosses(old, p)
+	if sameWay(old.addr, p.addr) {
 		p.mtu = old.mtu
-		p.bytes = old.bytes
 	} else {
 		// Of a probe under way on either path, nothing will be heard.
 		p.mtu.probe, old.mtu.probe = 0, 0
-		c.rec.ResetPath(c.newController(p.mtu.size), p.mtu.size)
+		old.left = c.rec.Path()
+		if p.left != nil {
+			c.rec.ReturnToPath(p.left, p.mtu.size)
+		} else {
+			c.rec.ResetPath(c.newController(p.mtu.size), p.mtu.size)
+		}
 	}
+	p.left = nil
+	for _, o := range c.otherPaths() {
+		if o != nil {
+			o.wanted = false
+		}
+	}
+	p.wanted = false
 	c.updateAmplification()
 	c.event(EventPathChanged)
+	c.pathEvent(PathMigrated, p)
+}
+
+// sameWay reports whether two paths differ in ports alone. RFC 9000, Section 9.4: that is most often a NAT's doing, or another
+// socket of the same host. Sockets bound to all addresses may send from different ones.
+func sameWay(a, b Path) bool {
+	local := a.Local.Addr()
+	return a.Remote.Addr() == b.Remote.Addr() && local == b.Local.Addr() && (a.Local == b.Local || !local.IsUnspecified())
 }
 
 // handlePathResponse processes a PATH_RESPONSE frame, on whatever path it came.
 func (c *Conn) handlePathResponse(data [8]byte) {
 	for _, p := range c.allPaths() {
-		if p == nil || !p.challenge.active {
+		if p == nil || p.challenge == nil {
 			continue
 		}
-		ch := &p.challenge
+		ch := p.challenge
 		for i := range min(ch.n, len(ch.data)) {
 			if ch.data[i] != data {
 				continue
 			}
+			known := p.validated
 			p.validated = true
+			p.challenge = nil
 			if ch.small[i] {
 				// RFC 9000, Section 8.2.1: the address is valid, but not yet that 1,200 bytes pass.
 				c.startValidation(p)
-			} else {
-				p.challenge = pathChallenge{}
 			}
-			if p == c.path {
+			if !known {
+				c.pathEvent(PathValidated, p)
+				c.pursue()
+			}
+			if p == c.path && c.state == stateActive {
 				c.updateAmplification()
 				// RFC 9000, Section 9.3: the client may want to come back from its new address.
 				c.queueNewToken()
@@ -219,29 +285,39 @@ func (c *Conn) handlePathResponse(data [8]byte) {
 // handlePathTimers does what is due for paths.
 func (c *Conn) handlePathTimers() {
 	for _, p := range c.allPaths() {
-		if p == nil || !p.challenge.active {
-			continue
+		ch := (*pathChallenge)(nil)
+		if p != nil {
+			ch = p.challenge
 		}
-		if !c.now.Before(p.challenge.deadline) {
-			heard := p.challenge.heard
-			p.challenge = pathChallenge{}
-			if p == c.path {
-				c.pathFailed(heard)
-				if c.state != stateActive {
-					return
-				}
-			} else {
-				p.validated = false
+		switch {
+		case ch == nil:
+		case c.now.Before(ch.deadline):
+			if !ch.send && due(c.now, ch.next) {
+				ch.send = true
 			}
-		} else if !p.challenge.send && !p.challenge.next.IsZero() && !c.now.Before(p.challenge.next) {
-			p.challenge.send = true
+		case p == c.path:
+			p.challenge = nil
+			c.pathFailed(ch.heard)
+		default:
+			p.challenge = nil
+			p.validated, p.wanted = false, false
+			if p.addr.Remote == c.roam.preferred {
+				// RFC 9000, Section 9.6.2: the connection stays at the server's first address for good.
+				c.roam.preferred = netip.AddrPort{}
+			}
+			c.pathEvent(PathFailed, p)
+			c.pursue()
+		}
+		if c.state != stateActive {
+			return
 		}
 	}
 	fallback := c.fallback()
-	for i := range c.others {
-		// To drop a path may end the connection, and that drops all of them.
-		if p := c.others[i]; p != nil && p != fallback && !c.now.Before(p.expires) {
-			c.dropPath(i)
+	for i, p := range c.otherPaths() {
+		if p != nil && p != fallback && !c.now.Before(p.expires) {
+			if c.dropPath(i); c.state != stateActive {
+				return
+			}
 		}
 	}
 }
@@ -253,7 +329,7 @@ func (c *Conn) fallback() *path {
 		return nil
 	}
 	var last *path
-	for _, p := range c.others {
+	for _, p := range c.otherPaths() {
 		if p != nil && p.validated && (last == nil || p.expires.After(last.expires)) {
 			last = p
 		}
@@ -270,7 +346,8 @@ func (c *Conn) pathFailed(heard bool) {
 	}
 	if p := c.fallback(); p != nil && c.ensureDCID(p) {
 		failed := c.path
-		c.others[slices.Index(c.others[:], p)] = nil
+		c.roam.others[slices.Index(c.roam.others[:], p)] = nil
+		c.pathEvent(PathFailed, failed)
 		c.switchPath(p)
 		c.releaseDCID(failed)
 		return
@@ -287,7 +364,7 @@ func (c *Conn) pathFailed(heard bool) {
 func (c *Conn) pathDeadline() monotime.Time {
 	t := c.path.challenge.timer()
 	fallback := c.fallback()
-	for _, p := range c.others {
+	for _, p := range c.otherPaths() {
 		if p != nil {
 			t = monotime.Min(t, p.challenge.timer())
 			if p != fallback {
@@ -299,7 +376,7 @@ func (c *Conn) pathDeadline() monotime.Time {
 }
 
 func (ch *pathChallenge) timer() monotime.Time {
-	if !ch.active {
+	if ch == nil {
 		return 0
 	}
 	if ch.send {
@@ -317,17 +394,13 @@ func (p *path) addResponse(data [8]byte) {
 }
 
 // wantsProbe reports whether a probing packet is to be sent on p.
-func (p *path) wantsProbe() bool { return p.challenge.send || p.nResponses > 0 }
+func (p *path) wantsProbe() bool { return p.challenge != nil && p.challenge.send || p.nResponses > 0 }
 
 // appendPathFrames writes the PATH_RESPONSE and PATH_CHALLENGE frames that p waits for into a packet of a datagram that is
 // expanded to 1,200 bytes unless small.
 func (c *Conn) appendPathFrames(w *packetWriter, p *path, small bool) {
-	for p.nResponses > 0 && w.room() >= wire.PathDataLen {
-		p.nResponses--
-		w.buf = wire.AppendPathResponse(w.buf, p.responses[p.nResponses])
-		w.ackEliciting = true
-	}
-	if ch := &p.challenge; ch.send && w.room() >= wire.PathDataLen {
+	// The challenge first: whoever watches a new path sees at once that it is being validated.
+	if ch := p.challenge; ch != nil && ch.send && w.room() >= wire.PathDataLen {
 		i := ch.n % len(ch.data)
 		mustRead(c.cfg.Rand, ch.data[i][:])
 		ch.small[i] = small
@@ -337,5 +410,10 @@ func (c *Conn) appendPathFrames(w *packetWriter, p *path, small bool) {
 		// RFC 9000, Section 9.4: challenges are repeated no more often than probe timeouts allow.
 		ch.next = c.now.Add(c.rec.PTO(recovery.AppData) << min(ch.n, 6))
 		ch.n++
+	}
+	for p.nResponses > 0 && w.room() >= wire.PathDataLen {
+		p.nResponses--
+		w.buf = wire.AppendPathResponse(w.buf, p.responses[p.nResponses])
+		w.ackEliciting = true
 	}
 }

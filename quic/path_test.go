@@ -52,7 +52,7 @@ func TestRebinding(t *testing.T) {
 			}
 			p.transfer(Server, 1_000_000)
 			p.idle(20 * time.Second)
-			for _, o := range c.others {
+			for _, o := range c.otherPaths() {
 				if o != nil {
 					t.Errorf("the old path %v is still known", o.addr)
 				}

@@ -128,10 +128,16 @@ func (r *Recovery) RanDry(now monotime.Time) {
 // useController makes c the controller of the current path.
 func (r *Recovery) useController(c congestion.Controller) {
 	r.cc = c
-	r.sampling = nil
 	if sampler, ok := c.(congestion.Sampler); ok {
-		r.sampling = &sampling{Sampler: sampler}
+		r.useSampling(&sampling{Sampler: sampler})
+	} else {
+		r.useSampling(nil)
 	}
+}
+
+// useSampling takes snapshots for s from now on, or none if it is nil.
+func (r *Recovery) useSampling(s *sampling) {
+	r.sampling = s
 	for i := r.first(); i < NumSpaces; i++ {
 		s := r.space(i)
 		s.snapshots = nil

@@ -49,6 +49,8 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 			if !r.onPath(space, pn, p) {
 				break
 			}
+			r.counters.PathPacketsLost++
+			r.counters.PathBytesLost += uint64(p.size)
 			if r.cc.OnCongestion(now, p.sent) {
 				r.losses.begin(true)
 			}

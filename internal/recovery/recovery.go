@@ -273,10 +273,44 @@ func (r *Recovery) Requeue(space Space, h Handler) {
 	r.timeoutStale = true
 }
 
+// PathState is what was known of a path when it was left, for the case that it comes into use again.
+type PathState struct {
+	cc       congestion.Controller
+	sampling *sampling
+	rtt      rtt
+}
+
+// Path returns the state of the path in use, which is about to be left.
+func (r *Recovery) Path() *PathState { return &PathState{r.cc, r.sampling, r.rtt} }
+
+// Cwnd returns the congestion window of the path in bytes.
+func (p *PathState) Cwnd() int { return p.cc.Window() }
+
+// RTT returns what [Recovery.SRTT], MinRTT, RTTVar and LatestRTT returned on the path.
+func (p *PathState) RTT() (smoothed, lowest, variation, latest time.Duration) {
+	return p.rtt.smoothed, p.rtt.min, p.rtt.variation, p.rtt.latest
+}
+
 // ResetPath starts afresh on another path: new controller, RTT unknown; what is in flight on the old one still gets
 // acknowledged or lost but counts no more (RFC 9000, Section 9.4).
 func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
 	r.useController(c)
+	r.rtt.init(0)
+	r.beginPath(maxDatagram)
+}
+
+// ReturnToPath is ResetPath for a path that was left a short while ago. Whether it carries ECN marks is tested anew, since
+// the peer's counts go over all paths.
+func (r *Recovery) ReturnToPath(p *PathState, maxDatagram int) {
+	r.cc = p.cc
+	r.useSampling(p.sampling)
+	r.rtt = p.rtt
+	r.cc.SetMaxDatagramSize(maxDatagram)
+	r.beginPath(maxDatagram)
+}
+
+// beginPath lets nothing that was sent so far count.
+func (r *Recovery) beginPath(maxDatagram int) {
 	r.maxDatagram = maxDatagram
 	r.inFlight = 0
 	r.windowFull = 0
@@ -285,7 +319,6 @@ func (r *Recovery) ResetPath(c congestion.Controller, maxDatagram int) {
 		r.space(i).inFlight = 0
 		r.space(i).persistent = persistentCongestion{}
 	}
-	r.rtt.init(0)
 	r.reorder.init()
 	r.losses.begin(false)
 	r.large = largeLosses{}
@@ -372,6 +405,8 @@ type Counters struct {
 
 	BytesAcked  uint64 // of packets in flight, on whatever path
 	MaxInFlight int    // the most bytes there were in flight
+	// PathPacketsLost and PathBytesLost are without those that went out on a path that was no longer in use.
+	PathPacketsLost, PathBytesLost uint64
 }
 
 // Counters returns the totals so far.

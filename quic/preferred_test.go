@@ -1,0 +1,212 @@
+package quic
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dunlin-quic/dunlin/internal/wire"
+)
+
+func withPreferred(p *testPair) {
+	p.cfg[Server].PreferredAddress = PreferredAddress{IPv4: preferredAddr}
+}
+
+// RFC 9000, Section 9.6: a client moves to the address that the server prefers, without being asked to.
+func TestPreferredAddress(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		mod  func(*testPair)
+		want bool
+	}{
+		{"default", nil, true},
+		{"ignored", func(p *testPair) { p.cfg[Client].IgnorePreferredAddress = true }, false},
+		{"no active migration", func(p *testPair) { p.cfg[Server].DisableActiveMigration = true }, true},
+		{"the other family", func(p *testPair) {
+			p.cfg[Server].PreferredAddress = PreferredAddress{IPv6: netip.MustParseAddrPort("[2001:db8::1]:443")}
+		}, false},
+		{"both families", func(p *testPair) {
+			p.cfg[Server].PreferredAddress.IPv6 = netip.MustParseAddrPort("[2001:db8::1]:443")
+		}, true},
+		{"where the client is", func(p *testPair) { p.cfg[Server].PreferredAddress.IPv4 = testServerAddr }, false},
+		{"within the client's network", func(p *testPair) {
+			p.cfg[Server].PreferredAddress.IPv4 = netip.MustParseAddrPort("192.168.1.1:443")
+		}, false},
+		{"at the client", func(p *testPair) { p.cfg[Server].PreferredAddress.IPv4 = netip.MustParseAddrPort("127.0.0.1:53") }, false},
+		{"multicast", func(p *testPair) { p.cfg[Server].PreferredAddress.IPv4 = netip.MustParseAddrPort("224.0.0.1:443") }, false},
+		{"empty IDs of the client", func(p *testPair) { p.cfg[Client].ConnectionIDs = newRandomCIDs(0, nil) }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newTestPair(t, func(p *testPair) {
+				withPreferred(p)
+				if tt.mod != nil {
+					tt.mod(p)
+				}
+			})
+			p.establish()
+			first := p.conn[Client].path.dcid
+			p.transfer(Server, 1_000_000)
+			p.transfer(Client, 1_000_000)
+			c := p.conn[Client]
+			if got := c.Path().Remote == preferredAddr; got != tt.want {
+				t.Errorf("client sends to %v", c.Path().Remote)
+			}
+			if got := p.conn[Server].Path().Local == preferredAddr; got != tt.want {
+				t.Errorf("server sends from %v", p.conn[Server].Path().Local)
+			}
+			if tt.want && c.path.dcid == first {
+				t.Error("the same connection ID on another path")
+			}
+			p.idle(20 * time.Second)
+			if n := len(c.PathStats()); n != 1 || len(p.conn[Server].PathStats()) != 1 {
+				t.Errorf("%d paths known", n)
+			}
+			// RFC 9000, Section 18.2: disable_active_migration is about the first address alone.
+			err := c.Migrate(p.now, movedAddr)
+			if forbidden := p.cfg[Server].DisableActiveMigration && !tt.want; (err == ErrNoMigration) != forbidden {
+				t.Errorf("migration: %v", err)
+			}
+			p.transfer(Server, 100_000)
+		})
+	}
+}
+
+// RFC 9000, Section 9.6.2: if nothing comes back from there, the connection stays at the first address.
+func TestPreferredAddressUnreachable(t *testing.T) {
+	p := newTestPair(t, withPreferred)
+	n := 0
+	p.lose = func(from Side, path Path) bool {
+		lost := path.Remote == preferredAddr || path.Local == preferredAddr
+		if lost {
+			n++
+		}
+		return lost
+	}
+	p.establish()
+	p.transfer(Server, 1_000_000)
+	p.idle(20 * time.Second)
+	c := p.conn[Client]
+	if got := pathEvents(c); !slices.Equal(got, []string{"failed " + testClientAddr.String()}) || n == 0 || n > 20 {
+		t.Errorf("heard %v, %d packets lost", got, n)
+	}
+	p.lose = nil
+	p.migrate(movedAddr)
+	if got := c.Path().Remote; got != testServerAddr {
+		t.Errorf("client sends to %v", got)
+	}
+}
+
+// RFC 9000, Section 9.6.3: a client that moves meanwhile tries both addresses from its new one, and the preferred one goes
+// first.
+func TestPreferredAddressWhileMigrating(t *testing.T) {
+	for _, reachable := range []bool{true, false} {
+		p := newTestPair(t, withPreferred)
+		p.lose = func(_ Side, path Path) bool {
+			preferred := path.Remote == preferredAddr || path.Local == preferredAddr
+			moved := path.Remote == movedAddr || path.Local == movedAddr
+			return preferred && (!moved || !reachable)
+		}
+		p.establish()
+		p.idle(100 * time.Millisecond) // spare connection IDs arrive
+		c := p.conn[Client]
+		if err := c.Migrate(p.now, movedAddr); err != nil {
+			t.Fatal(err)
+		}
+		p.run("migration", func() bool { return c.Path().Local == movedAddr })
+		want := testServerAddr
+		if reachable {
+			want = preferredAddr
+		}
+		if got := c.Path().Remote; got != want {
+			t.Errorf("client sends to %v, want %v", got, want)
+		}
+		p.transfer(Server, 1_000_000)
+		p.transfer(Client, 1_000_000)
+		if got := p.conn[Server].Path(); got != (Path{Local: want, Remote: movedAddr}) {
+			t.Errorf("server sends on %v", got)
+		}
+	}
+}
+
+// RFC 9000, Section 9.6.2: the server sends nothing but probes from its preferred address before it has heard more than a
+// probe there and the client has answered; afterwards nothing moves it back.
+func TestServerMovesToPreferredAddress(t *testing.T) {
+	s := newScript(t, Server, func(p *testPair) {
+		withPreferred(p)
+		p.cfg[Client].IgnorePreferredAddress = true
+	})
+	there := Path{Local: preferredAddr, Remote: testClientAddr}
+	st, err := s.c.OpenStream(Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.peer.path.dcid, s.peer.path.dcidSeq = s.c.local.active[1].id, s.c.local.active[1].seq
+	var challenge [8]byte
+	probesOnly := func() {
+		t.Helper()
+		st.TryWrite(make([]byte, 3000), false)
+		data := 0
+		for _, f := range s.sent() {
+			switch {
+			case f.typ == wire.FramePathChallenge && f.path == there:
+				challenge, _ = wire.ParsePathChallenge(f.b)
+			case f.path == there && !f.typ.Probing():
+				t.Errorf("%v from the preferred address", f.typ)
+			case f.typ.IsStream():
+				data++
+			}
+		}
+		if data == 0 {
+			t.Error("nothing goes out any more")
+		}
+		s.send(wire.AppendVarint(wire.AppendVarint(wire.AppendVarint(wire.AppendVarint([]byte{2}, s.next-1), 0), 0), s.next-1))
+	}
+	s.receiveFrom(there, s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{1}), wire.AppendPadding(nil, 1150)))
+	probesOnly()
+	s.receiveFrom(there, s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1150)))
+	probesOnly()
+	// The packet before was the newest: the client has changed its mind, so that its answer moves nothing.
+	s.receiveFrom(there, s.seal(wire.OneRTT, wire.AppendPathResponse(nil, challenge)))
+	if s.c.Path() != testPaths[Server] {
+		t.Fatal("moved back by a stale packet")
+	}
+	s.receiveFrom(there, s.seal(wire.OneRTT, wire.AppendPing(nil)))
+	if s.c.Path() != there {
+		t.Fatal("did not move")
+	}
+	for range 3 {
+		s.send(wire.AppendPing(nil))
+	}
+	if s.c.Path() != there {
+		t.Error("moved back to the old address")
+	}
+	s.wantOpen()
+}
+
+func TestPreferredAddressConfig(t *testing.T) {
+	v4, v6 := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")
+	for _, tt := range []struct {
+		a     PreferredAddress
+		empty bool
+		ok    bool
+	}{
+		{a: PreferredAddress{IPv4: v4}, ok: true},
+		{a: PreferredAddress{IPv6: v6}, ok: true},
+		{a: PreferredAddress{v4, v6}, ok: true},
+		{a: PreferredAddress{v6, v4}},
+		{a: PreferredAddress{IPv6: netip.MustParseAddrPort("[::ffff:192.0.2.1]:1")}},
+		{a: PreferredAddress{IPv4: netip.MustParseAddrPort("0.0.0.0:1")}},
+		{a: PreferredAddress{IPv4: netip.MustParseAddrPort("192.0.2.1:0")}},
+		{a: PreferredAddress{IPv4: v4}, empty: true},
+	} {
+		cfg := testConfig(Server)
+		cfg.PreferredAddress = tt.a
+		if tt.empty {
+			cfg.ConnectionIDs = newRandomCIDs(0, nil)
+		}
+		if _, err := cfg.Resolve(); (err == nil) != tt.ok {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
