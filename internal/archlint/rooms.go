@@ -83,6 +83,13 @@ var rooms = []room{
 		why:      "http3 is net/http on top of h3driver",
 	},
 	{
+		name:     "http3test",
+		packages: []string{"http3test/..."},
+		may:      []string{"http3", core, leaves},
+		netHTTP:  true,
+		why:      "http3test is http3 for the time of a test",
+	},
+	{
 		name:     "over QUIC",
 		packages: []string{"masque/...", "doq/...", "webtransport/...", "probe/..."},
 		may:      []string{"http3", "h3driver", "quicnet", "h3", "qpack", "engine", "quic", "udp", core, leaves},
