@@ -12,3 +12,9 @@ func killGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
+
+// setRoot makes a folder the root of what the command sees, which needs a privilege.
+func setRoot(cmd *exec.Cmd, folder string) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: folder}
+	cmd.Dir = "/"
+}

@@ -80,6 +80,17 @@ func (p *Proxy) SetImpairments(toServer, toClient Impairment) {
 	}
 }
 
+// Rebind gives every client a new port on the server's side, and closes the old ones, as a NAT does that has lost its
+// state. What the server sends to the old ports from then on is lost.
+func (p *Proxy) Rebind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for client, back := range p.clients {
+		_ = back.Close() // its reader ends
+		delete(p.clients, client)
+	}
+}
+
 // Counters returns what became of the datagrams so far.
 func (p *Proxy) Counters() (toServer, toClient Counters) {
 	p.toServer.mu.Lock()

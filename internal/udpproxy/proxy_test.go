@@ -108,6 +108,28 @@ func TestPassesBothWays(t *testing.T) {
 	}
 }
 
+// After Rebind the server sees the client at another port, and reaches it there.
+func TestRebind(t *testing.T) {
+	client, server, p := newPair(t, Config{})
+	sendNumbers(t, client)
+	_, before := receiveNumbers(t, server, count)
+	p.Rebind()
+	sendNumbers(t, client)
+	_, after := receiveNumbers(t, server, count)
+	if before == after {
+		t.Errorf("the server still sees %s", after)
+	}
+	for _, addr := range []netip.AddrPort{before, after} {
+		if _, err := server.WriteToUDPAddrPort([]byte(addr.String()), addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 100)
+	if n, err := client.Read(buf); err != nil || string(buf[:n]) != after.String() {
+		t.Errorf("the client got %q, %v; want what was sent to %s", buf[:n], err, after)
+	}
+}
+
 func TestDropAndDuplicate(t *testing.T) {
 	client, server, p := newPair(t, Config{ToServer: Impairment{Drop: 0.3, Duplicate: 0.2}, Seed: 1})
 	sendNumbers(t, client)
