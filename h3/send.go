@@ -99,7 +99,16 @@ func (s *Stream) SendTrailers(fields []Field) error {
 // TryWriteBody sends as much of p as there is room for and, with fin, if all of p fitted, ends the message. It returns
 // how many bytes it took, with quic.ErrWouldBlock if that is less than all, after which EventWritable says when to go
 // on. Other errors are those of SendHeaders. p is not kept.
-func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) {
+func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) { return s.sendBody(p, fin, nil) }
+
+// TryLendBody is TryWriteBody without a copy: what it takes belongs to the connection until that calls owner.Release, once
+// for each call that took any. See [quic.Stream.TryLend]. owner must not be nil.
+func (s *Stream) TryLendBody(p []byte, fin bool, owner quic.Releaser) (int, error) {
+	return s.sendBody(p, fin, owner)
+}
+
+// sendBody is TryWriteBody, and TryLendBody if there is an owner.
+func (s *Stream) sendBody(p []byte, fin bool, owner quic.Releaser) (int, error) {
 	if err := s.sendable(sendBody); err != nil {
 		return 0, err
 	}
@@ -125,7 +134,10 @@ func (s *Stream) TryWriteBody(p []byte, fin bool) (int, error) {
 			return 0, err
 		}
 		end := fin && n == len(p)
-		if err := s.write(p[:n], end); err != nil {
+		if owner != nil {
+			// There is room for all of it, and nothing has failed since the header.
+			_, _ = s.qs.TryLend(p[:n], end, owner)
+		} else if err := s.write(p[:n], end); err != nil {
 			return 0, err
 		}
 		if end {

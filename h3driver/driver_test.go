@@ -16,6 +16,7 @@ import (
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/internal/blocking"
+	"github.com/dunlin-quic/dunlin/internal/udpproxy"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -408,6 +409,65 @@ func TestEveryPartIsReleasedOnce(t *testing.T) {
 	r.want(t, 7)
 	p.client.OpenRequest(testContext(t), Part{Header: getFields, Fin: true, Release: &r}, nil)
 	r.want(t, 8)
+}
+
+// lentBody overwrites a body when it is given back: sent once more, that would show.
+type lentBody struct {
+	releases
+	body []byte
+}
+
+func (l *lentBody) Release() {
+	clear(l.body)
+	l.releases.Release()
+}
+
+// TestLentBodies moves bodies that are copied and bodies that are not, over a network that loses datagrams, to a reader whose
+// window is smaller than they are.
+func TestLentBodies(t *testing.T) {
+	o := &options{serverQUIC: quic.Config{StreamWindow: 100_000, MaxStreamWindow: 100_000}}
+	p := listen(t, o)
+	impaired := udpproxy.Impairment{Drop: 0.02, Reorder: 0.02}
+	proxy, err := udpproxy.Listen(p.addr, udpproxy.Config{ToServer: impaired, ToClient: impaired})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { proxy.Close() })
+	p.addr = proxy.Addr()
+	driver := NewClient(&o.client)
+	p.dial(t, o.clientQUIC, driver)
+	p.client, p.server = driver.Controller(), <-p.servers
+	for _, size := range []int{minLoan - 1, minLoan, 200_000, 1_000_000} {
+		c, s := p.open(t, Part{Header: postFields})
+		if err := s.SendHeaders(okFields, false); err != nil {
+			t.Fatal(err)
+		}
+		next(t, p.client, EventHeaders)
+		for _, way := range [][2]*Stream{{c, s}, {s, c}} {
+			from, to := way[0], way[1]
+			var lent []*lentBody
+			for range 3 {
+				l := &lentBody{body: pattern(size)}
+				lent = append(lent, l)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for i, l := range lent {
+					if err := from.Send(Part{Body: l.body, Fin: i == 2, Release: l}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			got, err := io.ReadAll(to)
+			if want := bytes.Repeat(pattern(size), 3); !bytes.Equal(got, want) || err != nil {
+				t.Errorf("%d of %d bytes arrived, or others: %v", len(got), len(want), err)
+			}
+			wg.Wait()
+			for _, l := range lent {
+				l.want(t, 1)
+			}
+		}
+	}
 }
 
 func TestStreamLimit(t *testing.T) {

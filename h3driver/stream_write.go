@@ -27,12 +27,13 @@ type Part struct {
 	// 8470, Section 4). It means nothing where there is none, nor after the first Part.
 	Early bool
 	// Release, if set, is told once that Header, Body and Trailer are no longer in use, from any goroutine and before
-	// or after Send has returned. It must not block.
+	// or after Send has returned. It must neither block nor call methods of the Stream. A large Body is then sent
+	// without a copy and in use until the peer has acknowledged it; without Release it is copied.
 	Release Releaser
 }
 
 // Releaser takes back the memory of a [Part].
-type Releaser interface{ Release() }
+type Releaser = quic.Releaser
 
 // outgoing is the write half of a Stream, guarded by its mutex.
 type outgoing struct {
@@ -238,7 +239,7 @@ func (s *Stream) advancePart() error {
 	}
 	fin := p.Fin && p.Trailer == nil
 	if out.offset < len(p.Body) || fin {
-		n, err := s.h.TryWriteBody(p.Body[out.offset:], fin)
+		n, err := s.sendBody(p.Body[out.offset:], fin)
 		out.offset += n
 		if err != nil {
 			return err

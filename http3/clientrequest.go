@@ -232,12 +232,13 @@ func (x *clientExchange) sendBody() {
 	err := x.copyBody()
 	x.closeBody()
 	if err != nil {
-		x.stream.CancelWrite(h3.RequestCancelled)
 		var reading *bodyReadError
 		if errors.As(err, &reading) && !x.stopped.Load() {
-			x.abort(reading.err)
+			// Before the server knows: what it may still answer is an answer to something else.
 			x.gotError(reading.err)
+			x.abort(reading.err)
 		}
+		x.stream.CancelWrite(h3.RequestCancelled)
 	}
 	x.wroteRequest(err)
 	close(x.bodySent)
@@ -264,7 +265,7 @@ func (x *clientExchange) copyBody() error {
 	length := x.bodyLength()
 	var sent int64
 	for {
-		c := readerChunks.Get().(*readerChunk)
+		c := bodyChunks.Get().(*bodyChunk)
 		n, err := x.req.Body.Read(c.array[:])
 		sent += int64(n)
 		if err == nil && length >= 0 && sent == length {

@@ -46,25 +46,25 @@ func (c *chunk) Release() {
 	chunks.Put(c)
 }
 
-// readerChunk is the memory of one Part of a body that comes from an io.Reader.
-type readerChunk struct {
+// bodyChunk is the memory of one Part of a large body.
+type bodyChunk struct {
 	head  *chunk // of the same Part, or nil
-	array [readerChunkSize]byte
+	array [bodyChunkSize]byte
 }
 
-// readerChunkSize is what one train of packets carries, which is 64 KiB with headers and tags. Were it a little more, every
+// bodyChunkSize is what one train of packets carries, which is 64 KiB with headers and tags. Were it a little more, every
 // train would be followed by one of a packet or two.
-const readerChunkSize = 62 << 10
+const bodyChunkSize = 62 << 10
 
-var readerChunks = sync.Pool{New: func() any { return new(readerChunk) }}
+var bodyChunks = sync.Pool{New: func() any { return new(bodyChunk) }}
 
 // Release implements h3driver.Releaser.
-func (c *readerChunk) Release() {
+func (c *bodyChunk) Release() {
 	if c.head != nil {
 		c.head.Release()
 		c.head = nil
 	}
-	readerChunks.Put(c)
+	bodyChunks.Put(c)
 }
 
 // response is the http.ResponseWriter of a request. It also implements http.Flusher, io.StringWriter, io.ReaderFrom and
@@ -241,20 +241,32 @@ func (w *response) write(p []byte) (n int, err error) {
 	if w.head {
 		return len(p), nil
 	}
-	if rest := p[n:]; len(rest) < chunkSize {
-		w.chunk = newChunk()
-		w.chunk.body = append(w.chunk.body, rest...)
-		return len(p), nil
+	// The handler's memory is its own again when Write returns: it is copied once, here, and what holds the copy is lent to
+	// the connection until the client has acknowledged it.
+	for len(p)-n >= chunkSize {
+		// A response that has to wait holds one buffer, and not a second one that waits behind it.
+		if err := w.x.stream.Flush(); err != nil {
+			return n, err
+		}
+		c := bodyChunks.Get().(*bodyChunk)
+		m := copy(c.array[:], p[n:])
+		if err := w.x.stream.Send(h3driver.Part{Body: c.array[:m], Release: c}); err != nil {
+			return n, err
+		}
+		n += m
 	}
-	m, err := w.x.stream.Write(p[n:])
-	return n + m, err
+	if n < len(p) {
+		w.chunk = newChunk()
+		w.chunk.body = append(w.chunk.body, p[n:]...)
+	}
+	return len(p), nil
 }
 
-// ReadFrom implements io.ReaderFrom: io.Copy reads into buffers that the connection sends without copying them once
-// more, and reads the next one meanwhile.
+// ReadFrom implements io.ReaderFrom: io.Copy reads into buffers that are lent to the connection, and reads the next one
+// meanwhile.
 func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 	for {
-		c := readerChunks.Get().(*readerChunk)
+		c := bodyChunks.Get().(*bodyChunk)
 		n, err := r.Read(c.array[:])
 		if n > 0 {
 			if werr := w.writeChunk(c, n); werr != nil {
@@ -274,7 +286,7 @@ func (w *response) ReadFrom(r io.Reader) (total int64, err error) {
 }
 
 // writeChunk writes the first n bytes of c and releases it.
-func (w *response) writeChunk(c *readerChunk, n int) error {
+func (w *response) writeChunk(c *bodyChunk, n int) error {
 	if err := w.prepare(n); err != nil {
 		c.Release()
 		return err
