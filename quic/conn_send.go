@@ -64,7 +64,7 @@ func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
 		switch {
 		case n == size:
 			continue
-		case total == n && c.hs == nil && !c.datagrams.out.empty():
+		case total == n && c.hs == nil && !c.datagrams.out.Empty():
 			// Unreliable datagrams that leave room in packets, but not for one more, are mostly of one length: with packets
 			// as long as the first one they go in one train all the same.
 			size = n
@@ -376,7 +376,7 @@ func (c *Conn) append1RTT(b []byte, limit int, allowed bool) ([]byte, unsealed, 
 	}
 	if data {
 		c.appendControl(&w)
-		if c.datagrams.out.empty() || c.streamsFirst && c.streams.pending() {
+		if c.datagrams.out.Empty() || c.streamsFirst && c.streams.pending() {
 			c.streamsFirst = false
 			c.streams.appendFrames(&w, c.now)
 		} else {
@@ -419,7 +419,7 @@ func (c *Conn) begin1RTT(w *packetWriter, b []byte, limit int, path *path) (p un
 
 // pending1RTT reports whether there is anything to send in 1-RTT packets besides acknowledgments.
 func (c *Conn) pending1RTT() bool {
-	return c.streams.pending() || c.pendingControl() || !c.datagrams.out.empty()
+	return c.streams.pending() || c.pendingControl() || !c.datagrams.out.Empty()
 }
 
 // Sending reports whether there is anything to be sent besides acknowledgments, now or when congestion control allows it. What

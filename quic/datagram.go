@@ -1,8 +1,7 @@
 package quic
 
 import (
-	"encoding/binary"
-
+	"github.com/dunlin-quic/dunlin/internal/bytequeue"
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
@@ -17,7 +16,7 @@ const (
 
 // datagrams are the unreliable datagrams of a connection (RFC 9221).
 type datagrams struct {
-	in, out datagramQueue
+	in, out bytequeue.Queue
 	ownMax  int  // the longest DATAGRAM frame that we accept, 0 for none
 	peerMax int  // the longest that the peer accepts, 0 for none
 	blocked bool // TrySendDatagram has returned ErrWouldBlock
@@ -26,49 +25,10 @@ type datagrams struct {
 
 func (d *datagrams) init(cfg *Config) { d.ownMax = cfg.MaxDatagramFrame }
 
-// datagramQueue is a queue of byte strings in one buffer, each after its length.
-type datagramQueue struct {
-	buf  []byte
-	head int
-}
-
-const datagramPrefix = 2
-
-func (q *datagramQueue) empty() bool { return q.head == len(q.buf) }
-
-// push appends a copy of p. It reports false if the queue would hold more than limit bytes.
-func (q *datagramQueue) push(p []byte, limit int) bool {
-	need := datagramPrefix + len(p)
-	if len(q.buf)-q.head+need > limit {
-		return false
-	}
-	if len(q.buf)+need > cap(q.buf) && q.head >= len(q.buf)/2 {
-		q.buf = q.buf[:copy(q.buf, q.buf[q.head:])]
-		q.head = 0
-	}
-	q.buf = binary.NativeEndian.AppendUint16(q.buf, uint16(len(p)))
-	q.buf = append(q.buf, p...)
-	return true
-}
-
-// peek returns the first datagram. The queue must not be empty.
-func (q *datagramQueue) peek() []byte {
-	n := int(binary.NativeEndian.Uint16(q.buf[q.head:]))
-	return q.buf[q.head+datagramPrefix : q.head+datagramPrefix+n]
-}
-
-// drop removes the first datagram. Its bytes stay until the next push.
-func (q *datagramQueue) drop() {
-	q.head += datagramPrefix + int(binary.NativeEndian.Uint16(q.buf[q.head:]))
-	if q.empty() {
-		q.buf, q.head = q.buf[:0], 0
-	}
-}
-
 // dropDatagrams drops the datagrams that wait to be sent.
 func (c *Conn) dropDatagrams() {
 	d := &c.datagrams
-	for ; !d.out.empty(); d.out.drop() {
+	for ; !d.out.Empty(); d.out.Drop() {
 		c.stats.DatagramFramesDropped++
 	}
 	if d.blocked {
@@ -77,21 +37,13 @@ func (c *Conn) dropDatagrams() {
 	}
 }
 
-// keepDatagrams is how many bytes a queue may always keep.
-const keepDatagrams = 4 << 10
-
 // slack reports whether shrink would give memory back.
-func (d *datagrams) slack() bool { return d.in.slack() || d.out.slack() }
-
-func (q *datagramQueue) slack() bool { return q.empty() && cap(q.buf) > keepDatagrams }
+func (d *datagrams) slack() bool { return d.in.Slack() || d.out.Slack() }
 
 // shrink gives back what empty queues hold.
 func (d *datagrams) shrink() {
-	for _, q := range [...]*datagramQueue{&d.in, &d.out} {
-		if q.slack() {
-			*q = datagramQueue{}
-		}
-	}
+	d.in.Shrink()
+	d.out.Shrink()
 }
 
 // MaxDatagramLen returns the length in bytes of the longest datagram that can be sent now, 0 if the peer accepts none. It grows
@@ -118,7 +70,7 @@ func (c *Conn) TrySendDatagram(p []byte) error {
 		return ErrDatagramUnsupported
 	case len(p) > c.MaxDatagramLen():
 		return ErrDatagramTooLarge
-	case !d.out.push(p, maxDatagramsOut):
+	case !d.out.Push(p, maxDatagramsOut):
 		d.blocked = true
 		return ErrWouldBlock
 	}
@@ -132,12 +84,12 @@ func (c *Conn) TryReceiveDatagram() ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if d.in.empty() {
+	if d.in.Empty() {
 		d.told = false
 		return nil, ErrWouldBlock
 	}
-	p := d.in.peek()
-	d.in.drop()
+	p := d.in.Peek()
+	d.in.Drop()
 	return p, nil
 }
 
@@ -148,7 +100,7 @@ func (c *Conn) handleDatagram(p []byte, size int) *TransportError {
 	if size > d.ownMax {
 		return transportError(ProtocolViolation, "DATAGRAM frame larger than allowed")
 	}
-	if !d.in.push(p, maxDatagramsIn) {
+	if !d.in.Push(p, maxDatagramsIn) {
 		c.stats.DatagramFramesDropped++
 		return nil
 	}
@@ -163,8 +115,8 @@ func (c *Conn) handleDatagram(p []byte, size int) *TransportError {
 // appendDatagrams writes DATAGRAM frames as long as they fit.
 func (c *Conn) appendDatagrams(w *packetWriter) {
 	q := &c.datagrams.out
-	for !q.empty() {
-		p := q.peek()
+	for !q.Empty() {
+		p := q.Peek()
 		if w.room() < wire.DatagramHeaderLen(len(p))+len(p) {
 			if len(p) <= c.MaxDatagramLen() {
 				return
@@ -177,7 +129,7 @@ func (c *Conn) appendDatagrams(w *packetWriter) {
 			w.record(recovery.Frame{Type: wire.FrameDatagram, Length: uint32(len(p))})
 			c.stats.DatagramFramesSent++
 		}
-		q.drop()
+		q.Drop()
 		if c.datagrams.blocked {
 			c.datagrams.blocked = false
 			c.event(EventDatagramsWritable)

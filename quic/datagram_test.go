@@ -214,7 +214,7 @@ func TestDatagramFlood(t *testing.T) {
 	if st.DatagramFramesReceived+st.DatagramFramesDropped != 1000 || st.DatagramFramesReceived != maxDatagramsIn/1002 {
 		t.Errorf("%d received, %d dropped", st.DatagramFramesReceived, st.DatagramFramesDropped)
 	}
-	if n := cap(s.c.datagrams.in.buf); n > 2*maxDatagramsIn {
+	if n := s.c.datagrams.in.Cap(); n > 2*maxDatagramsIn {
 		t.Errorf("%d bytes held", n)
 	}
 	// Read and forgotten, they leave nothing behind.
@@ -225,7 +225,7 @@ func TestDatagramFlood(t *testing.T) {
 	}
 	s.now = s.now.Add(2 * time.Second)
 	s.c.HandleTimeout(s.now)
-	if n := cap(s.c.datagrams.in.buf); n > 0 {
+	if n := s.c.datagrams.in.Cap(); n > 0 {
 		t.Errorf("%d bytes held by an idle connection", n)
 	}
 }

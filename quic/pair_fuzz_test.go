@@ -212,7 +212,7 @@ func (p *fuzzPair) checkBounds(side Side) {
 	}
 	check("retired connection IDs", len(c.peer.retiring), maxRetiringCIDs)
 	check("connection IDs of the peer", len(c.peer.active), activeConnectionIDLimit)
-	check("bytes of datagrams received", len(c.datagrams.in.buf), 2*maxDatagramsIn)
+	check("bytes of datagrams received", c.datagrams.in.Cap(), 2*maxDatagramsIn)
 	check("bytes of handshake data", cap(c.crypto.in.buf), 2*maxCryptoBuffer)
 	check("gaps in handshake data", c.crypto.in.have.Len(), maxCryptoGaps)
 	if c.hs != nil {
