@@ -47,7 +47,8 @@ type handshakeSpace struct {
 	opener *protect.Opener
 	recv   recovery.Received
 	crypto cryptoStream
-	gone   bool // keys discarded (RFC 9001, Section 4.9)
+	hello  tlsMessages // in what the peer sends
+	gone   bool        // keys discarded (RFC 9001, Section 4.9)
 }
 
 // tlsAlert returns the error code for a TLS alert (RFC 9001, Section 4.8).
@@ -152,7 +153,7 @@ func (c *Conn) cryptoOut(l tls.QUICEncryptionLevel) *cryptoOut {
 }
 
 func (c *Conn) setReadSecret(e tls.QUICEvent) *TransportError {
-	// RFC 9001, Section 4.1.3: a level must not end in the middle of a message.
+	// RFC 9001, Section 4.1.3 (MUST 3): a level ends with what TLS has consumed.
 	for s := range c.hs.spaces {
 		if e.Level != tls.QUICEncryptionLevelEarly && c.hs.spaces[s].crypto.in.pending() {
 			return transportError(ProtocolViolation, "handshake data beyond the end of its encryption level")
@@ -203,6 +204,10 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 		if space == recovery.Handshake {
 			level = tls.QUICEncryptionLevelHandshake
 		}
+		if level < c.hs.readLevel && f.Offset+uint64(len(f.Data)) > in.base {
+			// RFC 9001, Section 4.1.3 (MUST 2).
+			return transportError(ProtocolViolation, "new handshake data at an earlier encryption level")
+		}
 	}
 	if !in.add(f.Offset, f.Data) {
 		return transportError(CryptoBufferExceeded, "too much handshake data out of order")
@@ -212,15 +217,13 @@ func (c *Conn) handleCrypto(space recovery.Space, f wire.CryptoFrame) *Transport
 		if len(data) == 0 {
 			return nil
 		}
-		if c.hs != nil && level < c.hs.readLevel {
-			// RFC 9001, Section 4.1.3.
-			return transportError(ProtocolViolation, "new handshake data at an earlier encryption level")
-		}
 		if space == recovery.AppData {
 			// Before TLS has it, which would not find the error codes that QUIC asks for.
 			if err := c.post.check(c.side, data); err != nil {
 				return err
 			}
+		} else {
+			data = c.hs.spaces[space].hello.upToTurn(data)
 		}
 		if space == recovery.Initial && c.side == Server {
 			c.noteHello(data)
@@ -426,39 +429,3 @@ func (c *Conn) queueNewToken() {
 
 // maxTokenLen is the length of the longest token of a server that is kept: it has to fit an Initial packet.
 const maxTokenLen = 512
-
-// postHandshake checks the TLS messages that a peer sends after the handshake.
-type postHandshake struct {
-	header [4]byte
-	have   int // bytes of header
-	body   int // bytes of the message that are still to come
-}
-
-// check passes over data, which must consist of messages that may be ignored.
-func (p *postHandshake) check(side Side, data []byte) *TransportError {
-	const newSessionTicket, certificateRequest = 4, 13
-	for len(data) > 0 {
-		if p.body > 0 {
-			n := min(p.body, len(data))
-			p.body -= n
-			data = data[n:]
-			continue
-		}
-		n := copy(p.header[p.have:], data)
-		p.have += n
-		data = data[n:]
-		// RFC 9001, Sections 4.4 and 6: clients send nothing after the handshake, servers nothing but session tickets;
-		// TLS's key updates are not for QUIC.
-		if side == Client && p.header[0] == certificateRequest {
-			return transportError(ProtocolViolation, "the server asks for a certificate after the handshake")
-		}
-		if side == Server || p.header[0] != newSessionTicket {
-			return transportError(tlsAlert(alertUnexpectedMessage), "unexpected TLS message after the handshake")
-		}
-		if p.have == len(p.header) {
-			p.body = int(p.header[1])<<16 | int(p.header[2])<<8 | int(p.header[3])
-			p.have = 0
-		}
-	}
-	return nil
-}
