@@ -156,11 +156,9 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 			return w
 		}
 	}
-	// RFC 9000, Section 10.3: a stateless reset looks like a packet with a short header, but for its last bytes.
-	if len(d) > 0 && d[0]&0x80 == 0 {
-		if w := r.e.routes.resets.find(d); w != nil {
-			return w
-		}
+	// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset looks like any packet, but for its last bytes.
+	if w := r.e.routes.resets.find(d); w != nil {
+		return w
 	}
 	path := quic.Path{Local: m.Local, Remote: m.Remote}
 	decision := door.demux.Handle(m.Received, path, d, r.reply[:], door.l != nil && door.l.underLoad())

@@ -421,6 +421,42 @@ func TestStatelessReset(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset finds its connection whatever it begins with.
+func TestStatelessResetLooksLikeAnything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, ListenConfig{})
+		defer p.close(t)
+		a := newCaller()
+		c, err := p.dial(t.Context(), a.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.call(c, []byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		r := p.client.routers[0]
+		door, m := r.demux.Load(), &udp.Message{Local: p.client.LocalAddr(), Remote: p.server.LocalAddr(), Received: time.Now()}
+		tokens := &p.client.routes.resets
+		for hidden := range tokens.m {
+			var token quic.StatelessResetToken
+			block := tokens.block
+			block.Decrypt(token[:], hidden[:])
+			for _, begin := range []string{"\x41", "\x01", "\xc0\x00\x00\x00\x01\x08nobody's", "\xe0\x00\x00\x00\x00\x00\x00", "\xffother"} {
+				for _, end := range []quic.StatelessResetToken{token, {1, 2, 3}} {
+					b := append([]byte(begin+"some random bytes, of which none matter"), end[:]...)
+					id, known := door.demux.DCID(b)
+					if got := r.find(door, m, b, id, known); (got == c.w) != (end == token) {
+						t.Errorf("%q, with the token: %v: worker %p, want %p", begin, end == token, got, c.w)
+					}
+				}
+			}
+		}
+		if len(tokens.m) == 0 {
+			t.Error("no tokens are known")
+		}
+	})
+}
+
 // Stateless resets have a bound: whoever sends packets of no connection gets no packet for each.
 func TestResetLimit(t *testing.T) {
 	var l limiter

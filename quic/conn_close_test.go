@@ -239,22 +239,27 @@ func TestKeepAlive(t *testing.T) {
 	}
 }
 
+// newResetScript returns the token of the connection ID that the side named sends to as well.
+func newResetScript(t *testing.T, side Side) (*script, StatelessResetToken) {
+	s := newScript(t, side)
+	if side == Server {
+		// A client has no token for its first connection ID, so the server is made to use another.
+		s.send(newCIDFrame(3, 3))
+		s.sent()
+	}
+	for _, id := range s.c.peer.active {
+		if id.used && id.hasToken {
+			return s, id.token
+		}
+	}
+	t.Fatal("no token")
+	return nil, StatelessResetToken{}
+}
+
 // RFC 9000, Section 10.3: a datagram that ends in the token of the connection ID in use.
 func TestStatelessReset(t *testing.T) {
 	for side := range Side(2) {
-		s := newScript(t, side)
-		var token StatelessResetToken
-		for _, id := range s.c.peer.active {
-			if id.used && id.hasToken {
-				token = id.token
-			}
-		}
-		if side == Server {
-			// A client has no token for its first connection ID, so the server is made to use another.
-			s.send(newCIDFrame(3, 3))
-			s.sent()
-			token = s.c.peer.active[0].token
-		}
+		s, token := newResetScript(t, side)
 		wrong := token
 		wrong[3] ^= 1
 		unused := newCIDFrame(9, 0)
@@ -275,6 +280,44 @@ func TestStatelessReset(t *testing.T) {
 		}
 		if len(s.sent()) > 0 {
 			t.Errorf("%v: sent something after a stateless reset", side)
+		}
+	}
+}
+
+// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1, 4): only the end of a stateless reset tells what it is. Other
+// versions may begin it in any way.
+func TestStatelessResetLooksLikeAnything(t *testing.T) {
+	long := func(typ wire.PacketType, v Version, dcid ConnectionID) []byte {
+		b := wire.AppendLong(nil, typ, v, dcid, testCID(9), nil, 0, 4)
+		wire.PatchLength(b, len(b)-4, 4+20+wire.ResetTokenLen)
+		return b
+	}
+	for name, begin := range map[string]func(id ConnectionID) []byte{
+		"1-RTT":                           func(id ConnectionID) []byte { return wire.AppendShort(nil, id, false, false, 9, 2) },
+		"1-RTT of another connection":     func(id ConnectionID) []byte { return wire.AppendShort(nil, testCID(8), false, false, 9, 2) },
+		"fixed bit zero":                  func(id ConnectionID) []byte { return []byte{0x01, 2, 3} },
+		"Handshake":                       func(id ConnectionID) []byte { return long(wire.Handshake, Version1, id) },
+		"Handshake of version 2":          func(id ConnectionID) []byte { return long(wire.Handshake, Version2, id) },
+		"Handshake of another connection": func(id ConnectionID) []byte { return long(wire.Handshake, Version1, testCID(8)) },
+		"Initial":                         func(id ConnectionID) []byte { return long(wire.Initial, Version1, id) },
+		"0-RTT":                           func(id ConnectionID) []byte { return long(wire.ZeroRTT, Version1, id) },
+		"Retry":                           func(id ConnectionID) []byte { return wire.AppendRetry(nil, 0, Version1, id, testCID(9), nil) },
+		"Version Negotiation":             func(id ConnectionID) []byte { return wire.AppendVersionNegotiation(nil, 0, id.Bytes(), nil, 7) },
+		"another version":                 func(id ConnectionID) []byte { return demuxLong(0xc0, 7, "12345678", "peer") },
+		"a long header cut short":         func(id ConnectionID) []byte { return []byte{0xff, 1, 2, 3, 4, 0xff} },
+	} {
+		for side := range Side(2) {
+			s, token := newResetScript(t, side)
+			b := append(begin(s.c.local.active[0].id), make([]byte, 20)...)
+			s.receive(append(b, make([]byte, wire.ResetTokenLen)...))
+			s.wantOpen()
+			s.receive(append(b, token[:]...))
+			if s.c.Err() != ErrStatelessReset || s.c.state != stateDraining {
+				t.Errorf("%s, %v: %v", name, side, s.c.Err())
+			}
+			if len(s.sent()) > 0 {
+				t.Errorf("%s, %v: sent something after a stateless reset", name, side)
+			}
 		}
 	}
 }

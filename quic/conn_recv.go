@@ -79,14 +79,14 @@ type packetFate uint8
 
 const (
 	packetBad    packetFate = iota // not for us, or not decrypted: perhaps a stateless reset
-	packetDrop                     // of no use
+	packetDrop                     // authentic, but processed before
 	packetAside                    // put aside for later, with all that follows it
 	packetHeld                     // put aside for later
 	packetOpened                   // authentic and processed
 )
 
-// receivePackets processes the packets coalesced in a datagram (RFC 9000, Section 12.2). It reports whether the first
-// one, at least, was a packet of this connection.
+// receivePackets processes the packets coalesced in a datagram (RFC 9000, Section 12.2). It reports whether any of them could
+// be decrypted, or is kept until it can.
 func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 	var dcid ConnectionID
 	for first := true; len(data) > 0 && c.state == stateActive; first = false {
@@ -101,21 +101,20 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 		}
 		h, ok := wire.ParseLong(data)
 		if !ok || h.Type == wire.Retry {
-			if inv, ok := wire.ParseInvariant(data, 0); ok && first && inv.Version == 0 {
+			switch inv, invariant := wire.ParseInvariant(data, 0); {
+			case invariant && first && inv.Version == 0:
 				c.handleVersionNegotiation(data)
-				return true
-			}
-			if ok && first {
+			case ok && first:
 				c.handleRetry(data)
-				return true
+			default:
+				c.stats.PacketsDropped++
 			}
-			c.stats.PacketsDropped++
 			return
 		}
 		if first {
 			dcid = h.DCID
 		}
-		fate := packetDrop
+		fate := packetBad
 		// RFC 9000, Section 12.2: coalesced packets have one destination.
 		if h.DCID == dcid {
 			fate = c.receiveLong(d, &h, data)
@@ -145,7 +144,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		return c.receiveEarly(d, h, data)
 	}
 	if c.hs == nil {
-		return packetDrop
+		return packetBad
 	}
 	if c.local.active[0].id != h.DCID {
 		// RFC 9000, Section 7.2: until it hears from the server, the client uses the ID that it made up.
@@ -159,21 +158,21 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	}
 	s := &c.hs.spaces[space]
 	if s.gone {
-		return packetDrop
+		return packetBad
 	}
 	opener, ok := c.longOpener(space, h.Version)
 	switch {
 	case !ok:
-		return packetDrop
+		return packetBad
 	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize:
-		return packetDrop // RFC 9000, Section 14.1
+		return packetBad // RFC 9000, Section 14.1
 	case h.Type == wire.Initial && c.side == Client && len(h.Token) > 0:
-		return packetDrop // RFC 9000, Section 17.2.2
+		return packetBad // RFC 9000, Section 17.2.2
 	case (c.hs.heard || c.side == Server) && h.SCID != c.hs.peerSCID:
-		return packetDrop // RFC 9000, Section 7.2: the peer's first choice holds
+		return packetBad // RFC 9000, Section 7.2: the peer's first choice holds
 	case opener == nil:
 		if !c.hs.aside.add(d, data) {
-			return packetDrop
+			return packetBad
 		}
 		return packetAside
 	}
@@ -184,6 +183,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	}
 	payload, err := opener.Open(pkt, h.PNOffset+pnLen, pn)
 	if err != nil {
+		c.keys.CountFailure()
 		return packetBad
 	}
 	if !c.hs.heard {
@@ -241,7 +241,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	// RFC 9001, Section 5.7: a server reads no 1-RTT packet before the handshake is complete.
 	if !c.complete || !c.keys.CanReceive() {
 		if c.hs == nil || !c.hs.aside.add(d, data) {
-			return packetDrop
+			return packetBad
 		}
 		return packetAside
 	}

@@ -115,7 +115,9 @@ func (c *Conn) setEarlySecret(e tls.QUICEvent) *TransportError {
 	if c.side == Client {
 		c.early.sealer, err = protect.NewSealer(c.early.version, protect.Suite(e.Suite), e.Data)
 		c.earlyState = EarlyDataOffered
-		c.usePeerLimits(&c.early.session.params)
+		remembered := &c.early.session.params
+		c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(remembered.MaxIdleTimeout, forever))
+		c.usePeerLimits(remembered)
 	} else {
 		c.early.opener, err = protect.NewOpener(c.early.version, protect.Suite(e.Suite), e.Data)
 		c.earlyState = EarlyDataAccepted
@@ -240,16 +242,16 @@ func (c *Conn) appendEarly(b []byte, limit int) ([]byte, unsealed, bool) {
 func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) packetFate {
 	switch {
 	case c.side == Client || !c.cfg.EarlyData:
-		return packetDrop
+		return packetBad
 	case c.hs != nil && h.DCID != c.hs.initialDCID && h.DCID != c.local.active[0].id:
 		return packetBad
 	case c.hs != nil && (h.SCID != c.hs.peerSCID || h.Version != c.hs.chosen) || c.early != nil && h.Version != c.early.version:
-		return packetDrop
+		return packetBad
 	case c.early == nil:
 		// RFC 9000, Section 5.2.2: they may overtake the ClientHello, which says whether they are welcome.
 		s := recovery.Handshake
 		if c.hs == nil || c.hs.spaces[s].gone || c.hs.spaces[s].sealer != nil || !c.hs.aside.add(d, data[:h.PacketLen]) {
-			return packetDrop
+			return packetBad
 		}
 		return packetHeld
 	}
@@ -260,6 +262,7 @@ func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) pack
 	}
 	payload, err := c.early.opener.Open(pkt, h.PNOffset+pnLen, pn)
 	if err != nil {
+		c.keys.CountFailure()
 		return packetBad
 	}
 	if !wire.ReservedBitsZero(pkt[0]) {

@@ -102,5 +102,23 @@ func TestForgedPackets(t *testing.T) {
 		if got := s.c.keys.Failed(); got != 1000 {
 			t.Errorf("%v: %d forged packets counted", side, got)
 		}
+		// RFC 9000, Section 12.3 (MUST 5): also those with the number of a genuine one, since what is a duplicate shows only
+		// after decryption.
+		b := s.seal(wire.OneRTT, wire.AppendPing(nil))
+		s.receive(b)
+		b[len(b)-1] ^= 1
+		s.receive(b)
+		if got := s.c.keys.Failed(); got != 1001 {
+			t.Errorf("%v: %d forged packets counted", side, got)
+		}
+
+		// Under all keys.
+		s = newHandshakeScript(t, side, wire.Handshake)
+		b = s.seal(wire.Handshake, wire.AppendPing(nil))
+		b[len(b)-1] ^= 1
+		s.receive(b)
+		if got := s.c.keys.Failed(); got != 1 {
+			t.Errorf("%v: %d forged Handshake packets counted", side, got)
+		}
 	}
 }

@@ -94,6 +94,10 @@ func remembered(tp *wire.TransportParameters) wire.TransportParameters {
 	r.InitialMaxStreamsUni = tp.InitialMaxStreamsUni
 	r.ActiveConnectionIDLimit = tp.ActiveConnectionIDLimit
 	r.MaxDatagramFrameSize = tp.MaxDatagramFrameSize
+	// RFC 9000, Section 7.4.1 (MUST 4): these as well, though a server may change them.
+	r.MaxIdleTimeout = tp.MaxIdleTimeout
+	r.MaxUDPPayloadSize = tp.MaxUDPPayloadSize
+	r.DisableActiveMigration = tp.DisableActiveMigration
 	return r
 }
 

@@ -36,6 +36,33 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 7.4.1 (MUST 2, 3, 4): what belongs to one connection is forgotten, all else is remembered.
+func TestRememberedParameters(t *testing.T) {
+	id := wire.NewConnectionID([]byte("12345678"))
+	tp := wire.TransportParameters{
+		OriginalDCID: id, InitialSCID: id, RetrySCID: id, HasRetrySCID: true, HasResetToken: true,
+		Preferred: &wire.PreferredAddress{ID: id}, AckDelayExponent: 7, MaxAckDelay: 70 * time.Millisecond,
+
+		MaxIdleTimeout: time.Second, MaxUDPPayloadSize: 1300, InitialMaxData: 1, InitialMaxStreamDataBidiLocal: 2,
+		InitialMaxStreamDataBidiRemote: 3, InitialMaxStreamDataUni: 4, InitialMaxStreamsBidi: 5, InitialMaxStreamsUni: 6,
+		DisableActiveMigration: true, ActiveConnectionIDLimit: 7, MaxDatagramFrameSize: 8,
+	}
+	want := wire.TransportParameters{
+		AckDelayExponent: 3, MaxAckDelay: 25 * time.Millisecond, // the defaults
+
+		MaxIdleTimeout: time.Second, MaxUDPPayloadSize: 1300, InitialMaxData: 1, InitialMaxStreamDataBidiLocal: 2,
+		InitialMaxStreamDataBidiRemote: 3, InitialMaxStreamDataUni: 4, InitialMaxStreamsBidi: 5, InitialMaxStreamsUni: 6,
+		DisableActiveMigration: true, ActiveConnectionIDLimit: 7, MaxDatagramFrameSize: 8,
+	}
+	if got := remembered(&tp); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	e := newEarlyPair(t, func(cfg [2]*Config) { cfg[Server].IdleTimeout = 3 * time.Second })
+	if got := e.pair().conn[Client].idleTimeout; got != 3*time.Second {
+		t.Errorf("an idle timeout of %v while early data is offered", got)
+	}
+}
+
 func FuzzSession(f *testing.F) {
 	s := testSession()
 	f.Add(s.append(nil))

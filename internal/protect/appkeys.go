@@ -95,6 +95,10 @@ func (k *AppKeys) Updates() uint64 { return k.sendPhase }
 // Suite returns the cipher suite.
 func (k *AppKeys) Suite() Suite { return k.suite }
 
+// CountFailure counts a packet that failed authentication under keys other than these: the limit is for all keys of a
+// connection together (RFC 9001, Section 6.6 (MUST 5, 6)).
+func (k *AppKeys) CountFailure() { k.failed++ }
+
 // Failed returns how many packets failed authentication.
 func (k *AppKeys) Failed() uint64 { return k.failed }
 
