@@ -14,7 +14,7 @@ import (
 type Link struct {
 	Delay  time.Duration // one way
 	Jitter time.Duration // up to so much more, evenly distributed; does not reorder
-	Rate   float64       // bit/s, counting UDP payload and 28 bytes of headers; 0 is without limit
+	Rate   float64       // bit/s, counting UDP payload and the headers of UDP and IP; 0 is without limit
 	Queue  int           // datagrams that wait for the rate before more are dropped; 0 is without limit
 
 	Loss      float64 // probability that a datagram is lost
@@ -26,6 +26,9 @@ type Link struct {
 	Corrupt   float64 // probability that a byte of a datagram is changed
 	Reorder   float64 // probability that a datagram is held back by ReorderBy
 	ReorderBy time.Duration
+
+	// Drop names datagrams that are lost, by how many were sent before them and counting themselves: the first is 1.
+	Drop func(n uint64) bool
 
 	MTU   int  // largest UDP payload, bytes; larger ones vanish; 0 is without limit
 	Down  bool // nothing passes
@@ -50,8 +53,13 @@ type linkState struct {
 	unlucky   int         // losses and corruptions in a row
 }
 
-// ipOverhead is what the rate counts on top of the UDP payload: IPv4 and UDP headers.
-const ipOverhead = 28
+// ipOverhead is what the rate counts on top of the UDP payload: the headers of UDP and IP.
+func ipOverhead(a netip.AddrPort) int {
+	if a.Addr().Is4() {
+		return 8 + 20
+	}
+	return 8 + 40
+}
 
 // send puts one datagram on its way. It copies data.
 func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
@@ -65,6 +73,9 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	if w.Trace != nil {
 		w.Trace(w.now, from, to, data)
 	}
+	if w.Observer != nil {
+		w.Observer.sent(w, from, to, ecn, data)
+	}
 	l := w.linkState(from, to)
 	l.stats.Sent++
 	l.stats.Bytes += uint64(len(data))
@@ -73,7 +84,7 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	dup, reorder := w.rng.Float64() < l.Duplicate, w.rng.Float64() < l.Reorder
 	jitter, where, how := w.rng.Float64(), w.rng.IntN(max(len(data), 1)), byte(1+w.rng.IntN(255))
 	switch {
-	case l.Down:
+	case l.Down, l.Drop != nil && l.Drop(l.stats.Sent):
 		l.stats.Lost++
 		return
 	case l.MTU > 0 && len(data) > l.MTU:
@@ -95,7 +106,7 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	}
 	departs := w.now
 	if l.Rate > 0 {
-		perDatagram := time.Duration(float64(len(data)+ipOverhead) * 8 / l.Rate * float64(time.Second))
+		perDatagram := time.Duration(float64(len(data)+ipOverhead(to)) * 8 / l.Rate * float64(time.Second))
 		if l.busyUntil.Before(w.now) {
 			l.busyUntil = w.now
 		}

@@ -174,7 +174,16 @@ type Client struct {
 // NextClientAddr returns the address that the next client will have, to set links before it begins to send.
 func (w *World) NextClientAddr() netip.AddrPort {
 	n := len(w.hosts)
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)}), uint16(40000+n))
+	return w.addr([4]byte{10, 0, byte(n >> 8), byte(n)}, uint16(40000+n))
+}
+
+// addr returns an address, of the family that the world is to have.
+func (w *World) addr(ip [4]byte, port uint16) netip.AddrPort {
+	if !w.IPv6 {
+		return netip.AddrPortFrom(netip.AddrFrom4(ip), port)
+	}
+	// 2001:db8::/32 is for documentation (RFC 3849).
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 4: ip[0], ip[1], 12: ip[2], ip[3]}), port)
 }
 
 // NewClient makes a client host at an address of its own and starts its connection to server.
@@ -199,9 +208,10 @@ func (c *Client) Rebind() { c.moveTo(netip.AddrPortFrom(c.Addr.Addr(), c.Addr.Po
 
 // Roam gives the client another IP address in the same way.
 func (c *Client) Roam() {
-	ip := c.Addr.Addr().As4()
-	ip[1]++
-	c.moveTo(netip.AddrPortFrom(netip.AddrFrom4(ip), c.Addr.Port()))
+	ip := c.Addr.Addr().AsSlice()
+	ip[len(ip)-3]++
+	addr, _ := netip.AddrFromSlice(ip)
+	c.moveTo(netip.AddrPortFrom(addr, c.Addr.Port()))
 }
 
 func (c *Client) moveTo(addr netip.AddrPort) {
@@ -239,7 +249,7 @@ type Server struct {
 // NewServer makes a server host at an address of its own. newApp is called for each connection.
 func (w *World) NewServer(cfg *quic.Config, demux *quic.Demux, newApp func() App) *Server {
 	s := &Server{
-		Addr:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(len(w.hosts))}), 443),
+		Addr:  w.addr([4]byte{192, 0, 2, byte(len(w.hosts))}, 443),
 		World: w, Demux: demux, cfg: cfg, newApp: newApp,
 		Refused: map[string]int{}, routes: map[quic.ConnectionID]*Peer{},
 	}

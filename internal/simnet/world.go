@@ -17,6 +17,10 @@ import (
 type World struct {
 	// Trace, when set, hears of every datagram that a host sends, before the link treats it.
 	Trace func(now time.Time, from, to netip.AddrPort, datagram []byte)
+	// Observer, when set, hears likewise, and reads what is in them.
+	Observer *Observer
+	// IPv6 gives hosts IPv6 addresses from now on.
+	IPv6 bool
 	// Coalesce hands datagrams of one size that arrive together to a host as one, as the kernel does (GRO).
 	Coalesce bool
 	// Stalled, when set, is asked at the end of [World.Run] for what was not yet done.
@@ -107,6 +111,15 @@ func (w *World) LinkTo(to netip.AddrPort, l Link) {
 	}
 }
 
+// LinkShared makes all datagrams between the pairs of addresses, from the first to the second, travel from now on over
+// one link, whose rate and queue they share.
+func (w *World) LinkShared(l Link, pairs ...[2]netip.AddrPort) {
+	s := &linkState{Link: l, own: true}
+	for _, p := range pairs {
+		w.links[direction{p[0], p[1]}] = s
+	}
+}
+
 func (w *World) linkState(from, to netip.AddrPort) *linkState {
 	d := direction{from, to}
 	s := w.links[d]
@@ -192,6 +205,9 @@ func (w *World) step() {
 	case e.do != nil:
 		e.do()
 	case e.arrival != nil:
+		if w.Observer != nil {
+			w.Observer.arrived(w, e.arrival)
+		}
 		w.arrive(e.arrival)
 	}
 }
