@@ -27,6 +27,7 @@ func (c *Conn) NextTimeout() (time.Time, bool) {
 func (c *Conn) deadline() monotime.Time {
 	t := monotime.Min(c.rec.Timeout(), c.idleDeadline())
 	t = monotime.Min(t, c.keepAliveDeadline())
+	t = monotime.Min(t, c.stallDeadline())
 	t = monotime.Min(t, c.dropKeysAt)
 	t = monotime.Min(t, c.pathDeadline())
 	t = monotime.Min(t, c.shrinkDeadline())
@@ -77,7 +78,7 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		c.rec.OnTimeout(c.now, c)
 		c.checkBlackHole()
 	}
-	if due(c.now, c.keepAliveDeadline()) {
+	if due(c.now, c.keepAliveDeadline()) || due(c.now, c.stallDeadline()) {
 		c.sendPing = true
 	}
 	if due(c.now, c.dropKeysAt) {
@@ -148,6 +149,16 @@ func (c *Conn) keepAliveDeadline() monotime.Time {
 		interval = min(interval, c.idleTimeout/2)
 	}
 	return c.arrivals.last.Add(interval)
+}
+
+// stallDeadline returns when a client that has only acknowledged for a while asks whether the server still finds it, zero
+// if it has no reason to: where a NAT gives it another address, the server's packets go astray until something comes from
+// there, and a client that only receives has nothing else to say.
+func (c *Conn) stallDeadline() monotime.Time {
+	if c.side != Client || !c.confirmed || c.sendPing || !c.rec.OnlyAcks(recovery.AppData) {
+		return 0
+	}
+	return c.arrivals.last.Add(c.rec.PTO(recovery.AppData))
 }
 
 // minTimeout returns the shorter of two timeouts of which 0 means none.

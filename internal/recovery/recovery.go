@@ -238,6 +238,16 @@ func (r *Recovery) WantPing(space Space) bool {
 	return s.plainRun >= wantPingAfter && s.eliciting == 0
 }
 
+// onlyAcksAfter is after how many packets in a row that the peer need not acknowledge OnlyAcks holds.
+const onlyAcksAfter = 8
+
+// OnlyAcks reports that for some packets nothing was sent in space that the peer would acknowledge, or that would be
+// sent again.
+func (r *Recovery) OnlyAcks(space Space) bool {
+	s := r.space(space)
+	return s.plainRun >= onlyAcksAfter && s.eliciting == 0
+}
+
 // DropSpace forgets everything about space, whose keys were discarded (RFC 9002, Section 6.4).
 func (r *Recovery) DropSpace(space Space) {
 	s := r.space(space)

@@ -70,7 +70,8 @@ type runnerRun struct {
 	apps       []*Transfer
 	answers    []*Transfer
 	finished   time.Duration
-	afterwards func() // called when all is done
+	newApp     func() App // the server's applications; nil for answers
+	afterwards func()     // called when all is done
 }
 
 func TestInteropRunner(t *testing.T) {
@@ -133,10 +134,13 @@ func (r *runnerRun) begin() {
 		r.t.Fatal(err)
 	}
 	r.Link(r.link)
-	r.server = r.NewServer(scfg, demux, func() App {
-		r.answers = append(r.answers, &Transfer{})
-		return r.answers[len(r.answers)-1]
-	})
+	if r.newApp == nil {
+		r.newApp = func() App {
+			r.answers = append(r.answers, &Transfer{})
+			return r.answers[len(r.answers)-1]
+		}
+	}
+	r.server = r.NewServer(scfg, demux, r.newApp)
 	r.trace.server = r.server.Addr
 }
 

@@ -18,26 +18,26 @@ type trace struct {
 	negotiations  map[string]bool // Version Negotiation packets as they were sent
 	falseVersions bool            // one arrived that was not sent so
 
-	handshakes map[quic.ConnectionID]bool                         // by the server's first connection ID
-	versions   [2][6]map[quic.Version]bool                        // by sender and packet type
-	retryToken map[string]bool                                    // tokens of Retry packets
-	tokenUsed  bool                                               // by an Initial packet
-	before     map[quic.ConnectionID]uint64                       // by the client's SCID, the packet number after the largest without a token
-	pnReset    bool                                               // an Initial with a token has a packet number of one before
-	payload    map[*SeenFlow][2][6]int                            // bytes by sender and packet type
-	phases     [2][2]int                                          // 1-RTT packets by sender and key phase
-	updates    int                                                // the highest number of key updates seen
-	marks      [2][4]int                                          // datagrams by sender and ECN mark
-	ackECN     [2]bool                                            // the sender has sent an ACK frame with ECN counts
-	otherClose string                                             // a CONNECTION_CLOSE frame with an error
-	addrs      map[netip.Addr]bool                                // of either side
-	span       map[*SeenFlow][2][2]time.Time                      // the first and the last 1-RTT packet by sender
-	paths      map[netip.AddrPort]*seenPath                       // by the client's address
-	last       [2]netip.AddrPort                                  // the client's address that the sender used last
-	answers    map[[8]byte]bool                                   // PATH_RESPONSE data of the client
-	challenges map[[8]byte]bool                                   // PATH_CHALLENGE data of the server
-	unasked    []netip.AddrPort                                   // paths whose first packet of the server had no PATH_CHALLENGE
-	lastDCID   map[*SeenFlow]map[netip.AddrPort]quic.ConnectionID // of the client, by path
+	handshakes map[quic.ConnectionID]bool    // by the server's first connection ID
+	versions   [2][6]map[quic.Version]bool   // by sender and packet type
+	retryToken map[string]bool               // tokens of Retry packets
+	tokenUsed  bool                          // by an Initial packet
+	before     map[quic.ConnectionID]uint64  // by the client's SCID, the packet number after the largest without a token
+	pnReset    bool                          // an Initial with a token has a packet number of one before
+	payload    map[*SeenFlow][2][6]int       // bytes by sender and packet type
+	phases     [2][2]int                     // 1-RTT packets by sender and key phase
+	updates    int                           // the highest number of key updates seen
+	marks      [2][4]int                     // datagrams by sender and ECN mark
+	ackECN     [2]bool                       // the sender has sent an ACK frame with ECN counts
+	closeCode  uint64                        // what connections are to end with
+	otherClose string                        // a CONNECTION_CLOSE frame with another code
+	addrs      map[netip.Addr]bool           // of either side
+	span       map[*SeenFlow][2][2]time.Time // the first and the last 1-RTT packet by sender
+	paths      map[netip.AddrPort]*seenPath  // by the client's address
+	answers    map[[8]byte]bool              // PATH_RESPONSE data of the client
+	challenges map[[8]byte]bool              // PATH_CHALLENGE data of the first packets on new paths
+	asked      map[[8]byte]netip.AddrPort    // where PATH_CHALLENGE data went
+	unasked    []netip.AddrPort              // paths whose first packet of the server had no PATH_CHALLENGE
 }
 
 // seenPath is what the server may send to a client's address, and has sent.
@@ -52,7 +52,7 @@ func (w *World) observe(t *testing.T) *trace {
 		handshakes:   map[quic.ConnectionID]bool{}, retryToken: map[string]bool{}, payload: map[*SeenFlow][2][6]int{},
 		before: map[quic.ConnectionID]uint64{}, addrs: map[netip.Addr]bool{},
 		span: map[*SeenFlow][2][2]time.Time{}, paths: map[netip.AddrPort]*seenPath{},
-		answers: map[[8]byte]bool{}, challenges: map[[8]byte]bool{},
+		answers: map[[8]byte]bool{}, asked: map[[8]byte]netip.AddrPort{}, challenges: map[[8]byte]bool{},
 	}
 	tr.Packet, tr.Datagram, tr.Arrived = tr.packet, tr.datagram, tr.arrived
 	w.Observer = &tr.Observer
@@ -96,7 +96,7 @@ func (tr *trace) packet(p *SeenPacket) {
 		sizes[from][p.Type] += len(p.Payload)
 		tr.payload[p.Flow] = sizes
 	}
-	challenged := false
+	challenged, challenge := false, [8]byte{}
 	for t, frame := range tr.Frames(p) {
 		switch t {
 		case wire.FrameAckECN:
@@ -105,34 +105,34 @@ func (tr *trace) packet(p *SeenPacket) {
 			f, _ := wire.ParseConnectionClose(frame)
 			// RFC 9000, Section 10.2.3: packets other than 1-RTT don't tell the application's code.
 			hidden := p.Type != wire.OneRTT && t == wire.FrameConnectionClose && f.Code == uint64(quic.ApplicationErrorCode)
-			if !hidden && (t != wire.FrameConnectionCloseApp || f.Code != 0) {
+			if !hidden && (t != wire.FrameConnectionCloseApp || f.Code != tr.closeCode) {
 				tr.otherClose = fmt.Sprintf("%v of the %v in a %v packet, code %#x", t, from, p.Type, f.Code)
 			}
 		case wire.FramePathChallenge:
-			data, _ := wire.ParsePathChallenge(frame)
-			if from == quic.Server {
-				challenged = true
-				tr.challenges[data] = true
-			}
+			challenge, _ = wire.ParsePathChallenge(frame)
+			challenged = true
+			tr.asked[challenge] = p.To
 		case wire.FramePathResponse:
 			data, _ := wire.ParsePathResponse(frame)
 			if from == quic.Client {
 				tr.answers[data] = true
+				// RFC 9000, Section 8.2.3: it is the path of the challenge that is validated, by any path.
+				if to, ok := tr.asked[data]; ok {
+					tr.path(to).validated = true
+				}
 			}
 		}
 	}
-	// The runner looks at the first packet that a server sends to an address that it has not sent to before.
-	if from == quic.Server && p.Flow != nil {
-		if _, ok := tr.sentTo(p.To); !ok && tr.last[quic.Server].IsValid() && !challenged && p.Type == wire.OneRTT {
+	// What the server sends first to an address that it has not sent to before begins with a PATH_CHALLENGE.
+	if from == quic.Server && p.Flow != nil && p.Type == wire.OneRTT {
+		switch known := tr.path(p.To).sent > 0; {
+		case known:
+		case challenged:
+			tr.challenges[challenge] = true
+		default:
 			tr.unasked = append(tr.unasked, p.To)
 		}
-		tr.last[quic.Server] = p.To
 	}
-}
-
-func (tr *trace) sentTo(client netip.AddrPort) (*seenPath, bool) {
-	p := tr.paths[client]
-	return p, p != nil && p.sent > 0
 }
 
 func (tr *trace) path(client netip.AddrPort) *seenPath {
@@ -173,8 +173,7 @@ func (tr *trace) arrived(d *SeenDatagram) {
 	if h, ok := wire.ParseLong(d.Data); ok && h.Type == wire.Initial && tr.retryToken[string(h.Token)] {
 		p.validated = true
 	}
-	// A 1-RTT packet proves as much as a Handshake packet, but on a path that the handshake did not use.
-	p.validated = p.validated || hasHandshakePacket(d.Data) || len(tr.handshakes) > 0 && !wire.IsLong(d.Data[0])
+	p.validated = p.validated || hasHandshakePacket(d.Data)
 }
 
 // just reports whether a set has one member, and that is v.

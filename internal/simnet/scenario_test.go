@@ -234,8 +234,6 @@ func TestRebinding(t *testing.T) {
 			t.Run(fmt.Sprint(name, "/", loss), func(t *testing.T) {
 				w := virtually(t, 1)
 				p := newPair(t, w, transfer(3e6), func(o *options) {
-					// A client that only receives has nothing to tell its new address with.
-					o.client.KeepAlive = 200 * ms
 					o.both(Link{Rate: 20e6, Delay: 15 * ms, Queue: 50, Loss: loss})
 				})
 				for i := range 4 {
