@@ -50,7 +50,7 @@ func (c *Conn) retryAside() {
 		if c.state != stateActive {
 			return
 		}
-		d := datagramIn{addr: p.path, ecn: p.ecn, received: p.received, size: p.size}
+		d := datagramIn{addr: p.path, ecn: p.ecn, received: p.received, size: p.size, aside: true}
 		c.receivePackets(&d, p.data)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // Config configures connections. The zero value is the default for every field and a negative number means none.
@@ -97,6 +98,12 @@ type Config struct {
 	// of this Config alone: those of another server or of the process before are resumed without early data. A
 	// fleet that shares session ticket keys can share a store.
 	EarlyDataStore TokenStore
+
+	// NewTracer, if set, is asked for a tracer of every connection attempt, which hears what happens: a [qlog.Trace] writes it
+	// to a file. odcid is the original destination connection ID, by which the traces of both ends are recognised. A nil
+	// tracer hears nothing. On a server, whoever sends an Initial packet causes a call. Connections call it at the same time.
+	// Default none, which costs nothing.
+	NewTracer func(side Side, odcid ConnectionID) qlog.Tracer
 
 	// Rand is the source of connection IDs and other unpredictable bytes. Default crypto/rand.Reader.
 	Rand io.Reader

@@ -52,6 +52,7 @@ type Conn struct {
 	stats       connCounters
 	last        *Stats // what others counted, once they are gone
 	arrivals    arrivals
+	trace       *tracing // nil unless traced
 	idleTimeout time.Duration
 	sendAt      monotime.Time // when the pacer lets the next packet go
 	newToken    []byte
@@ -149,6 +150,7 @@ func (c *Conn) startClient() error {
 	if err := c.setInitialKeys(); err != nil {
 		return err
 	}
+	c.startTrace(c.hs.origDCID)
 	if c.cfg.Tokens != nil {
 		if token := c.cfg.Tokens.TakeToken(c.cfg.TLS.ServerName, c.version); len(token) <= maxTokenLen {
 			c.hs.token = token
@@ -183,6 +185,7 @@ func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
 		return nil, fmt.Errorf("quic: %w", err)
 	}
 	c.updateAmplification()
+	c.startTrace(in.ODCID)
 
 	if err := c.startTLS(); err != nil {
 		return nil, fmt.Errorf("quic: %w", err)

@@ -103,6 +103,10 @@ func (c *Conn) end(state connState, err error) {
 	}
 	// RFC 9000, Section 10.2: three times the PTO.
 	c.closing.until = c.now.Add(3 * c.rec.PTO(recovery.AppData))
+	if c.trace != nil {
+		c.trace.ended(state, err)
+		c.trace, c.streams.trace = nil, nil
+	}
 	c.last = new(Stats)
 	c.gauges(c.last)
 	c.state = state

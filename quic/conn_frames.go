@@ -22,10 +22,16 @@ type packetIn struct {
 	// challenge holds the first PATH_CHALLENGE frames.
 	challenge  [2][8]byte
 	challenges int
+
+	pn   uint64
+	size int // of the packet, all of it
 }
 
 // handlePayload processes the frames of a packet. It reports false if the connection has ended.
 func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
+	if c.trace != nil {
+		c.trace.packetReceived(in, b)
+	}
 	if len(b) == 0 {
 		// RFC 9000, Section 12.4.
 		c.fail(transportError(ProtocolViolation, "packet without frames"))
@@ -246,6 +252,9 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, c); err != nil {
 		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
 	}
+	if c.trace != nil {
+		c.trace.packetsAcked(in.space)
+	}
 	if in.space == recovery.AppData {
 		c.checkBlackHole()
 		if err := c.keys.Acked(f.Largest(), in.phase); err == protect.ErrKeyUpdate {
@@ -302,6 +311,9 @@ func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
 
 // FrameLost implements recovery.Handler.
 func (c *Conn) FrameLost(space recovery.Space, f recovery.Frame) {
+	if c.trace != nil {
+		c.trace.remarked(f)
+	}
 	switch f.Type {
 	case wire.FrameAck, wire.FramePing:
 		// RFC 9000, Section 13.3: never repeated.

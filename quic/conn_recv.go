@@ -8,6 +8,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // datagramIn is a datagram being processed.
@@ -16,7 +17,15 @@ type datagramIn struct {
 	path     *path // nil if addr is not known
 	ecn      ECN
 	received monotime.Time
-	size     int // of the whole datagram
+	size     int              // of the whole datagram
+	aside    bool             // it was put aside before
+	why      qlog.DropTrigger // why its last packet was dropped
+}
+
+// drop notes why a packet is dropped.
+func (d *datagramIn) drop(f packetFate, why qlog.DropTrigger) packetFate {
+	d.why = why
+	return f
 }
 
 // Receive processes what arrived. A packet that can't be used is counted in Stats.PacketsDropped; what a packet does to
@@ -28,6 +37,9 @@ func (c *Conn) Receive(now time.Time, in Inbound) {
 		received = min(c.epoch.At(in.Received), c.now)
 	}
 	data := in.Data
+	if c.trace != nil {
+		c.trace.event(&qlog.UDPDatagramsReceived{Len: len(data), Segment: in.SegmentSize, ECN: uint8(in.ECN)})
+	}
 	for len(data) > 0 {
 		n := len(data)
 		if in.SegmentSize > 0 {
@@ -46,6 +58,9 @@ func (c *Conn) Receive(now time.Time, in Inbound) {
 	if c.state == stateActive {
 		c.streams.setEstimates(c.rec.SRTT(), c.rec.MinRTT(), c.rec.Cwnd())
 	}
+	if c.trace != nil {
+		c.trace.observe()
+	}
 }
 
 // receiveDatagram processes one datagram.
@@ -54,6 +69,9 @@ func (c *Conn) receiveDatagram(d *datagramIn, data []byte) {
 	// RFC 9000, Section 9: addresses stay until the handshake is confirmed, those of servers for ever.
 	if p == nil && (c.side == Client || !c.confirmed) {
 		c.stats.PacketsDropped++
+		if c.trace != nil {
+			c.trace.event(&qlog.UDPDatagramDropped{Length: len(data)})
+		}
 		return
 	}
 	if p != nil {
@@ -92,11 +110,11 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 	for first := true; len(data) > 0 && c.state == stateActive; first = false {
 		if !wire.IsLong(data[0]) {
 			if !first && string(dcid.Bytes()) != string(data[1:min(len(data), 1+dcid.Len())]) {
-				c.stats.PacketsDropped++
+				c.countPacket(d, d.drop(packetDrop, qlog.DroppedInvalid), nil, data)
 				return
 			}
 			fate := c.receiveShort(d, data)
-			c.countPacket(fate)
+			c.countPacket(d, fate, nil, data)
 			return ours || fate != packetBad
 		}
 		h, ok := wire.ParseLong(data)
@@ -108,6 +126,9 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 				c.handleRetry(data)
 			default:
 				c.stats.PacketsDropped++
+				if c.trace != nil {
+					c.trace.invalid(len(data))
+				}
 			}
 			return
 		}
@@ -119,7 +140,7 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 		if h.DCID == dcid {
 			fate = c.receiveLong(d, &h, data)
 		}
-		c.countPacket(fate)
+		c.countPacket(d, fate, &h, data)
 		ours = ours || fate != packetBad
 		if fate == packetAside {
 			return
@@ -129,7 +150,11 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 	return
 }
 
-func (c *Conn) countPacket(fate packetFate) {
+// countPacket counts the packet that b begins with, which has a long header if long is not nil.
+func (c *Conn) countPacket(d *datagramIn, fate packetFate, long *wire.LongHeader, b []byte) {
+	if c.trace != nil {
+		c.trace.fate(d, fate, long, b)
+	}
 	switch fate {
 	case packetOpened:
 		c.stats.PacketsReceived++
@@ -144,12 +169,12 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		return c.receiveEarly(d, h, data)
 	}
 	if c.hs == nil {
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 	}
 	if c.local.active[0].id != h.DCID {
 		// RFC 9000, Section 7.2: until it hears from the server, the client uses the ID that it made up.
 		if c.side == Client || h.DCID != c.hs.initialDCID {
-			return packetBad
+			return d.drop(packetBad, qlog.DroppedConnectionUnknown)
 		}
 	}
 	space := recovery.Initial
@@ -158,33 +183,33 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 	}
 	s := &c.hs.spaces[space]
 	if s.gone {
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 	}
 	opener, ok := c.longOpener(space, h.Version)
 	switch {
 	case !ok:
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedUnsupported)
 	case h.Type == wire.Initial && c.side == Server && d.size < minDatagramSize:
-		return packetBad // RFC 9000, Section 14.1
+		return d.drop(packetBad, qlog.DroppedInvalid) // RFC 9000, Section 14.1
 	case h.Type == wire.Initial && c.side == Client && len(h.Token) > 0:
-		return packetBad // RFC 9000, Section 17.2.2
+		return d.drop(packetBad, qlog.DroppedInvalid) // RFC 9000, Section 17.2.2
 	case (c.hs.heard || c.side == Server) && h.SCID != c.hs.peerSCID:
-		return packetBad // RFC 9000, Section 7.2: the peer's first choice holds
+		return d.drop(packetBad, qlog.DroppedConnectionUnknown) // RFC 9000, Section 7.2: the peer's first choice holds
 	case opener == nil:
 		if !c.hs.aside.add(d, data) {
-			return packetBad
+			return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 		}
 		return packetAside
 	}
 	pkt := data[:h.PacketLen:h.PacketLen]
 	pn, pnLen, ok := opener.Unmask(pkt, h.PNOffset, expectedPN(&s.recv))
 	if !ok {
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedInvalid)
 	}
 	payload, err := opener.Open(pkt, h.PNOffset+pnLen, pn)
 	if err != nil {
 		c.keys.CountFailure()
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedDecryptionFailure)
 	}
 	if !c.hs.heard {
 		c.hs.heard = true
@@ -197,7 +222,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		return packetOpened
 	}
 	if s.recv.Duplicate(pn) {
-		return packetDrop
+		return d.drop(packetDrop, qlog.DroppedDuplicate)
 	}
 	if d.path == nil {
 		d.path = c.path
@@ -216,7 +241,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 		c.path.validated = true
 		c.updateAmplification()
 	}
-	in := packetIn{d: d, typ: h.Type, space: space, version: h.Version}
+	in := packetIn{d: d, typ: h.Type, space: space, version: h.Version, pn: pn, size: len(pkt)}
 	if !c.handlePayload(&in, payload) {
 		return packetOpened
 	}
@@ -228,7 +253,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 // receiveShort processes a 1-RTT packet, which extends to the end of data.
 func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	if !wire.FixedBit(data[0]) {
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedInvalid)
 	}
 	n := c.local.active[0].id.Len()
 	if len(data) < 1+n {
@@ -236,12 +261,12 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	}
 	i := c.local.find(data[1 : 1+n])
 	if i < 0 {
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedConnectionUnknown)
 	}
 	// RFC 9001, Section 5.7: a server reads no 1-RTT packet before the handshake is complete.
 	if !c.complete || !c.keys.CanReceive() {
 		if c.hs == nil || !c.hs.aside.add(d, data) {
-			return packetBad
+			return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 		}
 		return packetAside
 	}
@@ -253,20 +278,25 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		case errors.Is(err, protect.ErrAEADLimit):
 			c.fail(transportError(AEADLimitReached, "too many packets failed authentication"))
 		}
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedDecryptionFailure)
 	}
 	if !wire.ReservedBitsZero(data[0]) {
 		c.fail(transportError(ProtocolViolation, "reserved bits set"))
 		return packetOpened
 	}
 	if c.recv.Duplicate(o.PN) {
-		return packetDrop
+		return d.drop(packetDrop, qlog.DroppedDuplicate)
 	}
 	if o.Updated {
 		// RFC 9001, Section 6.5.
 		c.dropKeysAt = c.now.Add(3 * c.rec.PTO(recovery.AppData))
+		if c.trace != nil {
+			c.trace.peerUpdated = true
+		}
 	}
-	in := packetIn{d: d, typ: wire.OneRTT, space: recovery.AppData, local: c.local.active[i].seq, phase: o.Phase}
+	in := packetIn{
+		d: d, typ: wire.OneRTT, space: recovery.AppData, local: c.local.active[i].seq, phase: o.Phase, pn: o.PN, size: len(data),
+	}
 	d.path = c.findPath(d.addr)
 	if !c.handlePayload(&in, o.Payload) {
 		return packetOpened

@@ -17,6 +17,14 @@ const maxTrainBytes = 65507
 // size, but the last may be shorter. buf should have room for one datagram of Config.MaxPacketSize at least; with less,
 // datagrams are smaller, and below 1,200 bytes nothing is sent. The caller asks again until nothing is left.
 func (c *Conn) PollTransmit(now time.Time, buf []byte, maxSegments int) (Transmit, bool) {
+	t, ok := c.pollTransmit(now, buf, maxSegments)
+	if c.trace != nil {
+		c.trace.polled(t, ok)
+	}
+	return t, ok
+}
+
+func (c *Conn) pollTransmit(now time.Time, buf []byte, maxSegments int) (Transmit, bool) {
 	c.enter(now)
 	c.sendAt = 0
 	if len(buf) < minDatagramSize || maxSegments < 1 || c.state == stateDrained {
@@ -237,6 +245,9 @@ func (c *Conn) seal(b []byte, p *unsealed, ect0 bool) bool {
 	flags := p.flags
 	if ect0 {
 		flags |= recovery.ECT0
+	}
+	if c.trace != nil {
+		c.trace.sending(p, pkt[p.pnPos+p.pnLen:], len(b)-p.start, flags)
 	}
 	if p.early {
 		wire.PatchLength(pkt, p.pnPos, len(pkt)-p.pnPos+protect.Overhead)

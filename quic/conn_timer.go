@@ -75,6 +75,9 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		return
 	}
 	if due(c.now, c.rec.Timeout()) {
+		if c.trace != nil {
+			c.trace.timerExpired()
+		}
 		c.rec.OnTimeout(c.now, c)
 		c.checkBlackHole()
 	}
@@ -93,6 +96,9 @@ func (c *Conn) HandleTimeout(now time.Time) {
 	}
 	if c.state == stateActive && due(c.now, c.shrinkDeadline()) {
 		c.rest()
+	}
+	if c.trace != nil {
+		c.trace.observe()
 	}
 }
 

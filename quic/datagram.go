@@ -5,6 +5,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // The bounds of the queues of unreliable datagrams, in bytes. A sender that gets ahead of the network waits; what
@@ -74,6 +75,7 @@ func (c *Conn) TrySendDatagram(p []byte) error {
 		d.blocked = true
 		return ErrWouldBlock
 	}
+	c.traceDatagram(qlog.Application, qlog.Transport, len(p))
 	return nil
 }
 
@@ -90,6 +92,7 @@ func (c *Conn) TryReceiveDatagram() ([]byte, error) {
 	}
 	p := d.in.Peek()
 	d.in.Drop()
+	c.traceDatagram(qlog.Transport, qlog.Application, len(p))
 	return p, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // EarlyDataState says what has become of early data (0-RTT, RFC 9001, Section 4.6) on a connection.
@@ -118,6 +119,9 @@ func (c *Conn) setEarlySecret(e tls.QUICEvent) *TransportError {
 		remembered := &c.early.session.params
 		c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(remembered.MaxIdleTimeout, forever))
 		c.usePeerLimits(remembered)
+		if c.trace != nil {
+			c.trace.restored(remembered)
+		}
 	} else {
 		c.early.opener, err = protect.NewOpener(c.early.version, protect.Suite(e.Suite), e.Data)
 		c.earlyState = EarlyDataAccepted
@@ -242,16 +246,16 @@ func (c *Conn) appendEarly(b []byte, limit int) ([]byte, unsealed, bool) {
 func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) packetFate {
 	switch {
 	case c.side == Client || !c.cfg.EarlyData:
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 	case c.hs != nil && h.DCID != c.hs.initialDCID && h.DCID != c.local.active[0].id:
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedConnectionUnknown)
 	case c.hs != nil && (h.SCID != c.hs.peerSCID || h.Version != c.hs.chosen) || c.early != nil && h.Version != c.early.version:
 		return packetBad
 	case c.early == nil:
 		// RFC 9000, Section 5.2.2: they may overtake the ClientHello, which says whether they are welcome.
 		s := recovery.Handshake
 		if c.hs == nil || c.hs.spaces[s].gone || c.hs.spaces[s].sealer != nil || !c.hs.aside.add(d, data[:h.PacketLen]) {
-			return packetBad
+			return d.drop(packetBad, qlog.DroppedKeyUnavailable)
 		}
 		return packetHeld
 	}
@@ -263,19 +267,19 @@ func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) pack
 	payload, err := c.early.opener.Open(pkt, h.PNOffset+pnLen, pn)
 	if err != nil {
 		c.keys.CountFailure()
-		return packetBad
+		return d.drop(packetBad, qlog.DroppedDecryptionFailure)
 	}
 	if !wire.ReservedBitsZero(pkt[0]) {
 		c.fail(transportError(ProtocolViolation, "reserved bits set"))
 		return packetOpened
 	}
 	if c.recv.Duplicate(pn) {
-		return packetDrop
+		return d.drop(packetDrop, qlog.DroppedDuplicate)
 	}
 	if d.path == nil {
 		d.path = c.path
 	}
-	in := packetIn{d: d, typ: wire.ZeroRTT, space: recovery.AppData}
+	in := packetIn{d: d, typ: wire.ZeroRTT, space: recovery.AppData, version: h.Version, pn: pn, size: len(pkt)}
 	// Once the client has finished the handshake, it is there: nothing is a replay any more.
 	c.streams.early = !c.complete
 	active := c.handlePayload(&in, payload)

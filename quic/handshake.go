@@ -9,6 +9,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // handshake is what a connection needs only until the handshake is confirmed; then it is dropped as a whole.
@@ -128,6 +129,9 @@ func (c *Conn) driveTLS() *TransportError {
 		case tls.QUICTransportParametersRequired:
 			// A server is asked when it has those of the client, and so knows the version.
 			tp := c.ownParameters()
+			if c.trace != nil {
+				c.trace.parameters(qlog.Local, &tp)
+			}
 			c.tls.SetTransportParameters(wire.AppendTransportParameters(nil, &tp, c.side == Server, c.randomUint64()))
 		case tls.QUICTransportParameters:
 			if err := c.setPeerParameters(e.Data); err != nil {
@@ -292,6 +296,9 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 		return err
 	}
 	c.hs.params = true
+	if c.trace != nil {
+		c.trace.parameters(qlog.Remote, &tp)
+	}
 	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(tp.MaxIdleTimeout, forever))
 	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
 	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))
@@ -372,6 +379,9 @@ func (c *Conn) handshakeComplete() *TransportError {
 	c.complete = true
 	c.stats.HandshakeTime = c.now.Sub(c.created)
 	c.tlsState = &cs
+	if c.trace != nil {
+		c.trace.handshake()
+	}
 	c.event(EventEstablished)
 	if c.side == Server {
 		if err := c.sendTicket(); err != nil {

@@ -33,6 +33,9 @@ const maxPathEvents = 16
 
 // pathEvent queues an event about p.
 func (c *Conn) pathEvent(k PathEventKind, p *path) {
+	if c.trace != nil {
+		c.trace.pathEvent(k, p)
+	}
 	r := c.roaming()
 	if len(r.events) >= maxPathEvents {
 		r.events = append(r.events[:0], r.events[1:]...)

@@ -16,6 +16,9 @@ func (c *Conn) handleRetry(b []byte) {
 		c.stats.PacketsDropped++
 		return
 	}
+	if c.trace != nil {
+		c.trace.retry(&p, len(b))
+	}
 	c.hs.retried = true
 	c.hs.token = append([]byte(nil), p.Token...)
 	c.hs.initialDCID = p.SCID

@@ -6,6 +6,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/flow"
 	"github.com/dunlin-quic/dunlin/internal/monotime"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // recvState is the state of a stream's receiving part (RFC 9000, Section 3.2).
@@ -90,6 +91,7 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 	}
 	if fin && h.state == recvOpen {
 		h.state = recvSizeKnown
+		s.traceState(true, qlog.StreamSizeKnown, qlog.Remote)
 		h.final = end
 		s.dropControl(controlMaxData)
 	}
@@ -105,6 +107,7 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 	t.bytesReceived += uint64(fresh)
 	if h.state == recvSizeKnown && h.buf.have == h.final {
 		h.state = recvDataRecvd
+		s.traceState(true, qlog.StreamDataReceived, qlog.Remote)
 	}
 	if h.readable() {
 		s.notifyReadable()
@@ -126,6 +129,7 @@ func (s *Stream) resetByPeer(code, finalSize uint64) error {
 	}
 	t.count().resetByPeer++
 	h.state = recvReset
+	s.traceState(true, qlog.StreamResetReceived, qlog.Remote)
 	h.final = finalSize
 	h.buf.release()
 	s.consumeAll()
@@ -197,6 +201,7 @@ func (s *Stream) peek() ([]byte, error) {
 // discard is Discard, with n no more than has arrived in order.
 func (s *Stream) discard(n int) {
 	h := s.recv
+	s.traceMoved(qlog.Transport, qlog.Application, h.buf.read, n, false)
 	h.buf.discard(n)
 	h.window.Consume(uint64(n))
 	s.table.consume(uint64(n))
@@ -210,6 +215,7 @@ func (s *Stream) discard(n int) {
 func (s *Stream) readOn() {
 	if h := s.recv; h.state == recvDataRecvd && h.buf.read == h.final {
 		h.state = recvDataRead
+		s.traceState(true, qlog.StreamDataRead, qlog.Local)
 		s.finish()
 	}
 }

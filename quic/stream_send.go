@@ -4,6 +4,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/flow"
 	"github.com/dunlin-quic/dunlin/internal/rangeset"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // sendState is the state of a stream's sending part (RFC 9000, Section 3.1).
@@ -65,6 +66,9 @@ func (s *Stream) write(p []byte, fin, lent bool, owner Releaser) (int, error) {
 	}
 	if fin && n == len(p) {
 		h.state = sendEnding
+	}
+	if n > 0 || h.state == sendEnding {
+		s.traceMoved(qlog.Application, qlog.Transport, h.buf.end-uint64(n), n, h.state == sendEnding)
 	}
 	s.schedule()
 	h.wantWrite = n < len(p)
@@ -138,6 +142,9 @@ func (s *Stream) awaitRoom() {
 func (s *Stream) unblock() {
 	s.dropControl(controlBlocked)
 	if c := &s.send.credit; c.Told() {
+		if t := s.table.trace; t != nil {
+			t.event(&qlog.StreamDataBlockedUpdated{ID: uint64(s.id)})
+		}
 		c.Forget(c.Limit())
 		s.table.blocked--
 	}
@@ -164,6 +171,11 @@ func (s *Stream) reset(code uint64, remote bool) {
 	t.count().reset++
 	h.state = sendResetSent
 	h.code, h.remote = min(code, wire.MaxVarint), remote
+	by := qlog.Local
+	if remote {
+		by = qlog.Remote
+	}
+	s.traceState(false, qlog.StreamResetSent, by)
 	h.buf.release()
 	h.lost = rangeset.Set{}
 	h.wantWrite = false
@@ -179,6 +191,7 @@ func (s *Stream) reset(code uint64, remote bool) {
 func (s *Stream) resetAcked() {
 	if s.send.state == sendResetSent {
 		s.send.state = sendResetRecvd
+		s.traceState(false, qlog.StreamResetReceived, qlog.Remote)
 		s.finish()
 	}
 }
@@ -193,6 +206,7 @@ func (s *Stream) dataAcked(start, end uint64, fin bool) {
 	h.finAcked = h.finAcked || fin
 	if h.finAcked && h.buf.acked == h.buf.end {
 		h.state = sendDataRecvd
+		s.traceState(false, qlog.StreamDataReceived, qlog.Remote)
 		h.buf.release()
 		s.table.sched.remove(s)
 		s.finish()

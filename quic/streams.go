@@ -6,6 +6,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/flow"
 	"github.com/dunlin-quic/dunlin/internal/monotime"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 const (
@@ -52,6 +53,7 @@ type streamTable struct {
 	bytesSent, bytesReceived uint64 // of stream data, without what was sent or received again
 	bytesResent              uint64
 	counters                 *streamCounters // nil if nothing was counted
+	trace                    *tracing        // nil unless the connection is traced
 }
 
 // localStreams are the streams of one direction that this side opens.
@@ -189,6 +191,18 @@ func (t *streamTable) add(id StreamID) *Stream {
 		s.recv.armed = true
 	}
 	t.streams[id] = s
+	if t.trace != nil {
+		by := qlog.Remote
+		if local {
+			by = qlog.Local
+		}
+		if sends {
+			s.traceState(false, qlog.StreamOpen, by)
+		}
+		if receives {
+			s.traceState(true, qlog.StreamOpen, by)
+		}
+	}
 	return s
 }
 
@@ -264,6 +278,9 @@ func (s *Stream) finish() {
 		return
 	}
 	s.closed = true
+	if t.trace != nil {
+		s.traceClosed()
+	}
 	delete(t.streams, s.id)
 	if t.last == s {
 		t.last = nil
@@ -363,6 +380,9 @@ func (t *streamTable) handleStopSending(id, code uint64) error {
 }
 
 func (t *streamTable) handleMaxData(limit uint64) error {
+	if t.credit.Told() && limit > t.credit.Limit() && t.trace != nil {
+		t.trace.event(&qlog.ConnectionDataBlockedUpdated{})
+	}
 	t.credit.Raise(limit)
 	return nil
 }

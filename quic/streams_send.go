@@ -4,6 +4,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/monotime"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // Bits of Stream.control.
@@ -62,6 +63,9 @@ func (t *streamTable) appendFrames(w *packetWriter, now monotime.Time) {
 				w.record(recovery.Frame{Type: wire.FrameDataBlocked, Offset: limit})
 				t.credit.Tell()
 				t.count().blockedSent++
+				if t.trace != nil {
+					t.trace.event(&qlog.ConnectionDataBlockedUpdated{Blocked: true, Reason: qlog.BlockedByConnectionFlow})
+				}
 			}
 		}
 	}
@@ -177,6 +181,9 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 		s.send.credit.Tell()
 		t.blocked++
 		t.count().dataBlockedSent++
+		if t.trace != nil {
+			t.trace.event(&qlog.StreamDataBlockedUpdated{ID: id, Blocked: true, Reason: qlog.BlockedByStreamFlow})
+		}
 	}
 	return true
 }
@@ -214,6 +221,9 @@ func (t *streamTable) appendStream(w *packetWriter, s *Stream) bool {
 	w.record(recovery.Frame{Type: wire.FrameStream, ID: id, Offset: start, Length: uint32(n), Fin: fin})
 
 	if fin {
+		if !h.finSent {
+			s.traceState(false, qlog.StreamDataSent, qlog.Local)
+		}
 		h.finSent, h.finLost = true, false
 	}
 	if owed {

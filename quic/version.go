@@ -206,6 +206,9 @@ func (c *Conn) handleVersionNegotiation(b []byte) {
 		return
 	}
 	v, ok := c.preferred(p.Contains)
+	if c.trace != nil {
+		c.trace.versionNegotiation(&p, len(b), v)
+	}
 	if !ok {
 		c.terminate(ErrVersionNegotiation)
 		return

@@ -280,3 +280,12 @@ func (b *bbr) SetMaxDatagramSize(n int) {
 func (b *bbr) Window() int        { return int(b.window) }
 func (b *bbr) InSlowStart() bool  { return b.state == bbrStartup }
 func (b *bbr) PacingRate() uint64 { return uint64(b.rate) }
+
+// bbrStateNames are those of the draft's states.
+var bbrStateNames = [...]string{
+	bbrNone: "none", bbrStartup: "startup", bbrDrain: "drain", bbrDown: "probe_bw_down", bbrCruise: "probe_bw_cruise",
+	bbrRefill: "probe_bw_refill", bbrUp: "probe_bw_up", bbrProbeRTT: "probe_rtt",
+}
+
+// State implements Stater.
+func (b *bbr) State() string { return bbrStateNames[b.state] }

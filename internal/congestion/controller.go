@@ -48,6 +48,9 @@ type Controller interface {
 	InSlowStart() bool
 }
 
+// Stater is a Controller whose states have names, for traces.
+type Stater interface{ State() string }
+
 // initialWindow is RFC 9002, Section 7.2's.
 func initialWindow(maxDatagram int) int { return min(10*maxDatagram, max(14720, 2*maxDatagram)) }
 

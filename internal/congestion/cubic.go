@@ -175,3 +175,14 @@ func (c *cubic) Window() int {
 }
 
 func (c *cubic) InSlowStart() bool { return c.window < c.ssthresh }
+
+// State implements Stater.
+func (c *cubic) State() string {
+	switch {
+	case c.prr.active:
+		return "recovery"
+	case c.InSlowStart():
+		return "slow_start"
+	}
+	return "congestion_avoidance"
+}

@@ -95,3 +95,14 @@ func (c *newReno) Window() int {
 }
 
 func (c *newReno) InSlowStart() bool { return c.window < c.ssthresh }
+
+// State implements Stater with the names of RFC 9002, Section 7.3.
+func (c *newReno) State() string {
+	switch {
+	case c.prr.active:
+		return "recovery"
+	case c.InSlowStart():
+		return "slow_start"
+	}
+	return "congestion_avoidance"
+}

@@ -35,6 +35,14 @@ func (p *Pacer) SetRate(rate uint64, maxDatagram int) {
 	p.burst = max(pacerBurst, p.duration(pacerBurstPackets*maxDatagram))
 }
 
+// Rate returns the rate in bytes per second, 0 for no limit.
+func (p *Pacer) Rate() uint64 {
+	if p.perMiB == 0 {
+		return 0
+	}
+	return uint64(time.Second) << 20 / p.perMiB
+}
+
 func (p *Pacer) duration(size int) time.Duration { return time.Duration(uint64(size) * p.perMiB >> 20) }
 
 // Release returns when the next packet may go out; now or before for at once.

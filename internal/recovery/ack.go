@@ -119,6 +119,9 @@ func (r *Recovery) ackRange(now monotime.Time, space Space, lo, hi, largest uint
 		if p.flags&InFlight != 0 {
 			r.counters.BytesAcked += uint64(p.size)
 		}
+		if r.traced {
+			h.(Tracer).PacketAcked(space, pn)
+		}
 		if p.state == outstanding {
 			r.settle(space, pn, p)
 			n.any = true

@@ -38,6 +38,9 @@ func (r *Recovery) detectLost(now monotime.Time, space Space, h Handler) {
 		p.state = lost
 		p.epoch = 0
 		s.oldest++
+		if r.traced && p.flags&(InFlight|MTUProbe) != 0 {
+			h.(Tracer).PacketLost(space, pn, p.flags, s.largestAcked-pn < r.reorder.packets)
+		}
 		switch {
 		case p.flags&MTUProbe != 0:
 			if r.onPath(space, pn, p) {

@@ -53,6 +53,7 @@ type Recovery struct {
 	confirmed     bool
 	peerValidated bool // at a client: the server has finished validating our address
 	amplLimited   bool
+	traced        bool // handlers are Tracers
 	ptoCount      int
 	armed         monotime.Time // of the latest event that restarts the timer of a client with nothing in flight
 	timeout       monotime.Time
