@@ -257,6 +257,9 @@ func (w *World) NewServer(cfg *quic.Config, demux *quic.Demux, newApp func() App
 	return s
 }
 
+// AlsoAt makes what is sent to another address reach the server.
+func (s *Server) AlsoAt(addr netip.AddrPort) { s.World.hosts[addr] = s }
+
 // Peers returns the connections that the server has made, in order, including those that ended.
 func (s *Server) Peers() []*Peer { return s.peers }
 

@@ -70,8 +70,9 @@ type runnerRun struct {
 	apps       []*Transfer
 	answers    []*Transfer
 	finished   time.Duration
-	newApp     func() App // the server's applications; nil for answers
-	afterwards func()     // called when all is done
+	preferred  netip.AddrPort // another address of the server
+	newApp     func() App     // the server's applications; nil for answers
+	afterwards func()         // called when all is done
 }
 
 func TestInteropRunner(t *testing.T) {
@@ -142,6 +143,9 @@ func (r *runnerRun) begin() {
 	}
 	r.server = r.NewServer(scfg, demux, r.newApp)
 	r.trace.server = r.server.Addr
+	if r.preferred.IsValid() {
+		r.server.AlsoAt(r.preferred)
+	}
 }
 
 // connect begins the next connection, and those after it when it is done.
@@ -418,6 +422,22 @@ var runnerCases = []runnerCase{
 		},
 	},
 	{
+		name: "connectionmigration", files: [][]uint64{{2 * mB}},
+		setup: func(r *runnerRun) {
+			r.preferred = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, 1}), 443)
+			r.scfg.PreferredAddress = quic.PreferredAddress{IPv4: r.preferred}
+		},
+		check: func(r *runnerRun) {
+			rebound(r)
+			if len(r.trace.reused) > 0 {
+				r.t.Errorf("the client kept its connection ID on %v", r.trace.reused)
+			}
+			if n := r.LinkStats(r.clients[0].Addr, r.preferred).Bytes; n < 10*kB {
+				r.t.Errorf("%d bytes were sent to the preferred address", n)
+			}
+		},
+	},
+	{
 		name: "goodput", files: [][]uint64{{10 * mB}},
 		check: func(r *runnerRun) {
 			if got := r.goodput(); got < 9.2 {
@@ -457,8 +477,8 @@ func (r *runnerRun) every(first, then time.Duration, f func()) {
 // rebound checks that the server found the client on more than one path, that it began to send on every new one with
 // a PATH_CHALLENGE, and that each of those was answered.
 func rebound(r *runnerRun) {
-	if n := len(r.trace.paths); n < 2 {
-		r.t.Errorf("%d paths were used", n)
+	if len(r.trace.routes) < 4 {
+		r.t.Errorf("only these paths were used: %v", r.trace.routes)
 	}
 	if len(r.trace.unasked) > 0 {
 		r.t.Errorf("the first packets to %v had no PATH_CHALLENGE", r.trace.unasked)

@@ -29,6 +29,9 @@ type trace struct {
 	updates    int                           // the highest number of key updates seen
 	marks      [2][4]int                     // datagrams by sender and ECN mark
 	ackECN     [2]bool                       // the sender has sent an ACK frame with ECN counts
+	routes     map[route]bool                // which paths were used, by either side
+	dcids      map[quic.ConnectionID]bool    // that the client used
+	reused     []route                       // paths on which the client began with a connection ID of another one
 	closeCode  uint64                        // what connections are to end with
 	otherClose string                        // a CONNECTION_CLOSE frame with another code
 	addrs      map[netip.Addr]bool           // of either side
@@ -37,8 +40,11 @@ type trace struct {
 	answers    map[[8]byte]bool              // PATH_RESPONSE data of the client
 	challenges map[[8]byte]bool              // PATH_CHALLENGE data of the first packets on new paths
 	asked      map[[8]byte]netip.AddrPort    // where PATH_CHALLENGE data went
-	unasked    []netip.AddrPort              // paths whose first packet of the server had no PATH_CHALLENGE
+	unasked    []route                       // paths on which the server began without a PATH_CHALLENGE
 }
+
+// route is where a datagram comes from, and where it goes.
+type route struct{ from, to netip.AddrPort }
 
 // seenPath is what the server may send to a client's address, and has sent.
 type seenPath struct {
@@ -48,8 +54,8 @@ type seenPath struct {
 
 func (w *World) observe(t *testing.T) *trace {
 	tr := &trace{
-		negotiations: map[string]bool{},
-		handshakes:   map[quic.ConnectionID]bool{}, retryToken: map[string]bool{}, payload: map[*SeenFlow][2][6]int{},
+		negotiations: map[string]bool{}, routes: map[route]bool{}, dcids: map[quic.ConnectionID]bool{},
+		handshakes: map[quic.ConnectionID]bool{}, retryToken: map[string]bool{}, payload: map[*SeenFlow][2][6]int{},
 		before: map[quic.ConnectionID]uint64{}, addrs: map[netip.Addr]bool{},
 		span: map[*SeenFlow][2][2]time.Time{}, paths: map[netip.AddrPort]*seenPath{},
 		answers: map[[8]byte]bool{}, asked: map[[8]byte]netip.AddrPort{}, challenges: map[[8]byte]bool{},
@@ -123,14 +129,22 @@ func (tr *trace) packet(p *SeenPacket) {
 			}
 		}
 	}
+	// RFC 9000, Section 9.5: a client that moves on purpose does so with another connection ID.
+	if from == quic.Client && p.Type == wire.OneRTT {
+		r := route{p.SeenDatagram.From, p.To}
+		if !tr.routes[r] && tr.dcids[p.DCID] {
+			tr.reused = append(tr.reused, r)
+		}
+		tr.dcids[p.DCID] = true
+	}
 	// What the server sends first to an address that it has not sent to before begins with a PATH_CHALLENGE.
 	if from == quic.Server && p.Flow != nil && p.Type == wire.OneRTT {
-		switch known := tr.path(p.To).sent > 0; {
-		case known:
+		switch {
+		case tr.routes[route{p.SeenDatagram.From, p.To}]:
 		case challenged:
 			tr.challenges[challenge] = true
 		default:
-			tr.unasked = append(tr.unasked, p.To)
+			tr.unasked = append(tr.unasked, route{p.SeenDatagram.From, p.To})
 		}
 	}
 }
@@ -145,8 +159,9 @@ func (tr *trace) path(client netip.AddrPort) *seenPath {
 }
 
 func (tr *trace) datagram(d *SeenDatagram) {
+	tr.routes[route{d.From, d.To}] = true
 	from, client := quic.Client, d.From
-	if d.From == tr.server {
+	if d.From.Port() == tr.server.Port() {
 		from, client = quic.Server, d.To
 	}
 	tr.marks[from][d.ECN]++
@@ -163,7 +178,7 @@ func (tr *trace) datagram(d *SeenDatagram) {
 
 // arrived hears of a datagram that reaches a host: what a server gets is what it may count on.
 func (tr *trace) arrived(d *SeenDatagram) {
-	if d.To != tr.server {
+	if d.To.Port() != tr.server.Port() {
 		_, ok := wire.ParseVersionNegotiation(d.Data)
 		tr.falseVersions = tr.falseVersions || ok && !tr.negotiations[string(d.Data)]
 		return
