@@ -22,6 +22,11 @@ type Config struct {
 	// QPACKEncoderCapacity is how much of the dynamic table that the peer offers is used towards it, in bytes.
 	// Default 4,096; negative: 0, static table only.
 	QPACKEncoderCapacity int
+	// ExtendedConnect makes a server take CONNECT requests with a :protocol, such as WebSocket (RFC 9220), and say so.
+	// Clients send them to servers that have said so, whatever this is.
+	ExtendedConnect bool
+	// NoDatagrams neither offers nor sends HTTP datagrams (RFC 9297). They also need QUIC's, which are on by default.
+	NoDatagrams bool
 	// Settings are sent in addition to those that this Config implies. They must not repeat them.
 	Settings []Setting
 	// NoGrease leaves out the reserved frames, settings and streams that keep peers tolerant (RFC 9114, Sections

@@ -38,6 +38,10 @@ type Conn struct {
 	hasPeerSettings bool
 	remembered      bool // peerSettings are those of an earlier connection, or were
 	peerMaxSection  uint64
+	peerExtended    bool // the server takes extended CONNECT
+	peerDatagrams   bool // the peer takes HTTP datagrams
+
+	datagrams datagramState
 
 	streams   streamList // all requests
 	ready     []*Stream  // those with something to tell, in order of becoming so
@@ -126,6 +130,10 @@ func (c *Conn) HandleEvent(ev quic.Event) {
 			s.closed = true
 			c.push(s)
 		}
+	case quic.EventDatagramReceived:
+		c.datagrams.arrived = true
+	case quic.EventDatagramsWritable:
+		c.datagrams.writable = true
 	case quic.EventStreamsAvailable:
 		c.streamsAvailable = c.streamsAvailable || ev.Dir == quic.Bidi && !c.server
 	case quic.EventEarlyDataRejected:
@@ -181,12 +189,21 @@ func (c *Conn) NextEvent() Event {
 	for {
 		s := c.pop()
 		if s == nil {
+			// Only now, for the request that a datagram belongs to may have come with it.
+			if c.datagrams.arrived {
+				c.receiveDatagrams()
+				continue
+			}
 			break
 		}
 		if ev := s.nextEvent(); ev.Kind != EventNone {
 			c.push(s)
 			return ev
 		}
+	}
+	if c.datagrams.writable {
+		c.datagrams.writable = false
+		return Event{Kind: EventDatagramsWritable}
 	}
 	if c.streamsAvailable {
 		c.streamsAvailable = false

@@ -20,15 +20,16 @@ func TestFirstBytes(t *testing.T) {
 		want [][]byte
 	}{
 		{&Config{NoGrease: true}, [][]byte{
-			cat([]byte{0}, settingsFrame(6, 64<<10, 1, 4096, 7, 16)), {2}, {3},
+			cat([]byte{0}, settingsFrame(6, 64<<10, 1, 4096, 7, 16, 0x33, 1)), {2}, {3},
 		}},
 		{&Config{NoGrease: true, MaxFieldSectionSize: 1000, QPACKTableCapacity: -1,
-			Settings: []Setting{{0x33, 1}, {8, 1}}}, [][]byte{
-			cat([]byte{0}, settingsFrame(6, 1000, 0x33, 1, 8, 1)), {2}, {3},
+			NoDatagrams: true, ExtendedConnect: true,
+			Settings: []Setting{{0x4000, 7}}}, [][]byte{
+			cat([]byte{0}, settingsFrame(6, 1000, 8, 1, 0x4000, 7)), {2}, {3},
 		}},
 		{&Config{Rand: bytes.NewReader(make([]byte, 8))}, nil}, // grease, see below
 		{&Config{Rand: bytes.NewReader(nil)}, [][]byte{
-			cat([]byte{0}, settingsFrame(6, 64<<10, 1, 4096, 7, 16)), {2}, {3},
+			cat([]byte{0}, settingsFrame(6, 64<<10, 1, 4096, 7, 16, 0x33, 1)), {2}, {3},
 		}},
 	} {
 		p := newPair(t, pairOptions{raw: [2]bool{quic.Client: true}, cfg: [2]*Config{quic.Server: tt.cfg}})

@@ -36,8 +36,14 @@
 // [Conn.GoAway] says which requests are still served, and [Conn.Close] ends the connection. On clients, [ErrGoingAway]
 // and errors with code [RequestRejected] mean that the request was not processed and may be sent again elsewhere.
 //
+// # CONNECT and datagrams
+//
+// After a CONNECT request and a 2xx response, the bodies are the two directions of a tunnel (RFC 9114, Section 4.4). With
+// Config.ExtendedConnect a server also takes CONNECT requests with a :protocol field, whose bodies are what that protocol
+// makes of them, such as WebSocket (RFC 9220). HTTP datagrams (RFC 9297) go beside the bodies of such requests, and of those
+// that Stream.UseDatagrams was called for: Stream.TrySendDatagram and Stream.TryReceiveDatagram.
+//
 // # What is not here
 //
-// Server push is refused: this package never sends MAX_PUSH_ID, and never pushes. Extended CONNECT (RFC 9220) and HTTP
-// datagrams (RFC 9297) are not spoken yet.
+// Server push is refused: this package never sends MAX_PUSH_ID, and never pushes.
 package h3

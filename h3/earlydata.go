@@ -16,7 +16,7 @@ import (
 func SessionData(cfg *Config) []byte {
 	c := cfg.withDefaults()
 	c.NoGrease = true
-	return appendSettingList(nil, (&Conn{cfg: c}).localSettings())
+	return appendSettingList(nil, (&Conn{cfg: c, server: true}).localSettings())
 }
 
 // reserved reports whether the setting means nothing (RFC 9114, Section 7.2.4.1).
@@ -46,8 +46,8 @@ func (c *Conn) recallSettings() {
 	}
 	c.peerSettings = settings
 	c.remembered = true
-	if v, ok := findSetting(settings, SettingMaxFieldSectionSize); ok {
-		c.peerMaxSection = v
+	for _, s := range settings {
+		c.applySetting(s)
 	}
 }
 
@@ -71,7 +71,7 @@ func (c *Conn) checkRemembered(settings []Setting) {
 
 // understands reports whether the setting means something to this side.
 func (c *Conn) understands(id SettingID) bool {
-	return slices.ContainsFunc(c.localSettings(), func(s Setting) bool { return s.ID == id && !id.reserved() })
+	return id == SettingEnableConnectProtocol || slices.ContainsFunc(c.localSettings(), func(s Setting) bool { return s.ID == id && !id.reserved() })
 }
 
 func findSetting(settings []Setting, id SettingID) (uint64, bool) {

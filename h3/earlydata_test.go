@@ -137,8 +137,9 @@ func TestEarlyDataSettingsChanged(t *testing.T) {
 
 // RFC 9114, Section 7.2.4.2; RFC 9204, Section 3.2.3: a server that took early data must not say less than before.
 func TestEarlyDataSettingsReduced(t *testing.T) {
-	before := &Config{MaxFieldSectionSize: 5000, QPACKTableCapacity: 1000, QPACKBlockedStreams: 5, NoGrease: true}
+	before := &Config{MaxFieldSectionSize: 5000, QPACKTableCapacity: 1000, QPACKBlockedStreams: 5, NoGrease: true, ExtendedConnect: true}
 	settings := func(list ...Setting) []byte {
+		list = append(list, Setting{SettingEnableConnectProtocol, 1}, Setting{SettingH3Datagram, 1})
 		return appendSettings([]byte{byte(streamControl)}, list)
 	}
 	const section, table, blocked = SettingMaxFieldSectionSize, SettingQPACKMaxTableCapacity, SettingQPACKBlockedStreams
@@ -148,7 +149,7 @@ func TestEarlyDataSettingsReduced(t *testing.T) {
 		code ErrCode
 	}{
 		{"the same", settings(Setting{section, 5000}, Setting{table, 1000}, Setting{blocked, 5}), 0},
-		{"more", settings(Setting{section, 6000}, Setting{table, 1000}, Setting{blocked, 6}, Setting{0x33, 1}), 0},
+		{"more", settings(Setting{section, 6000}, Setting{table, 1000}, Setting{blocked, 6}, Setting{0x4000, 1}), 0},
 		{"smaller sections", settings(Setting{section, 4999}, Setting{table, 1000}, Setting{blocked, 5}), SettingsError},
 		{"no limit of sections", settings(Setting{table, 1000}, Setting{blocked, 5}), SettingsError},
 		{"a smaller table", settings(Setting{section, 5000}, Setting{table, 999}, Setting{blocked, 5}), ErrCode(qpack.DecoderStreamError)},
@@ -156,6 +157,8 @@ func TestEarlyDataSettingsReduced(t *testing.T) {
 		{"no table", settings(Setting{section, 5000}, Setting{blocked, 5}), ErrCode(qpack.DecoderStreamError)},
 		{"fewer blocked streams", settings(Setting{section, 5000}, Setting{table, 1000}, Setting{blocked, 4}), SettingsError},
 		{"no blocked streams", settings(Setting{section, 5000}, Setting{table, 1000}), SettingsError},
+		{"no datagrams", appendSettings([]byte{0}, []Setting{{section, 5000}, {table, 1000}, {blocked, 5}, {8, 1}}), SettingsError},
+		{"no extended CONNECT", appendSettings([]byte{0}, []Setting{{section, 5000}, {table, 1000}, {blocked, 5}, {8, 0}, {0x33, 1}}), SettingsError},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newEarlyPairs(t)

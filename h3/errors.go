@@ -8,10 +8,11 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// ErrCode is an HTTP/3 error code: of RFC 9114, Section 8.1, of QPACK (RFC 9204, Section 6), or an unknown one.
+// ErrCode is an HTTP/3 error code: of RFC 9114, Section 8.1, of QPACK (RFC 9204, Section 6), of an extension, or an
+// unknown one.
 type ErrCode uint64
 
-// The error codes of RFC 9114, Section 8.1 and RFC 9204, Section 6.
+// The error codes of RFC 9114, Section 8.1, of RFC 9297 and of RFC 9204, Section 6.
 const (
 	NoError              ErrCode = 0x100
 	GeneralProtocolError ErrCode = 0x101
@@ -30,6 +31,8 @@ const (
 	MessageError         ErrCode = 0x10e
 	ConnectError         ErrCode = 0x10f
 	VersionFallback      ErrCode = 0x110
+
+	DatagramError ErrCode = 0x33 // RFC 9297, Section 5.2
 
 	QPACKDecompressionFailed ErrCode = 0x200
 	QPACKEncoderStreamError  ErrCode = 0x201
@@ -53,6 +56,8 @@ func (c ErrCode) String() string {
 		return errCodeNames[c-NoError]
 	case c >= QPACKDecompressionFailed && c <= QPACKDecoderStreamError:
 		return qpackErrCodeNames[c-QPACKDecompressionFailed]
+	case c == DatagramError:
+		return "H3_DATAGRAM_ERROR"
 	}
 	return fmt.Sprintf("HTTP/3 error 0x%x", uint64(c))
 }
@@ -94,4 +99,10 @@ var (
 	ErrSequence = errors.New("h3: message parts out of order")
 	// ErrFieldSectionTooLarge: the peer has said that it takes no field section of that size (RFC 9114, Section 4.2.2).
 	ErrFieldSectionTooLarge = errors.New("h3: field section larger than the peer accepts")
+	// ErrExtendedConnect: the server has not said that it takes CONNECT with a :protocol (RFC 9220), or not yet:
+	// EventSettings tells.
+	ErrExtendedConnect = errors.New("h3: the server takes no extended CONNECT")
+	// ErrDatagrams: HTTP datagrams are not offered by both sides (RFC 9297, Section 2.1.1), or the peer's settings have not
+	// arrived: EventSettings tells.
+	ErrDatagrams = errors.New("h3: the peer takes no HTTP datagrams")
 )

@@ -38,6 +38,10 @@ const (
 	// EventStreamClosed: Stream is done in both directions and what we sent is acknowledged, or it was reset. No
 	// further event names it. Drop references to it.
 	EventStreamClosed
+	// EventDatagram: Stream.TryReceiveDatagram would not return quic.ErrWouldBlock. Told again only after it has done so.
+	EventDatagram
+	// EventDatagramsWritable: after Stream.TrySendDatagram returned quic.ErrWouldBlock, there is room again.
+	EventDatagramsWritable
 	// EventStreamsAvailable: on clients, after OpenRequest returned quic.ErrStreamLimit: the server allows more.
 	EventStreamsAvailable
 	// EventPriorityUpdate: on servers, the client changed the priority of a request (RFC 9218, Section 7), and it has

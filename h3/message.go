@@ -9,6 +9,7 @@ import (
 type message struct {
 	status        int    // of a response
 	method        string // of a request
+	protocol      string // of an extended CONNECT request (RFC 9220)
 	priority      string // of a request: the values of its priority fields
 	hasPriority   bool
 	contentLength int64 // -1 when the section has none
@@ -23,6 +24,7 @@ const (
 	pseudoAuthority
 	pseudoPath
 	pseudoStatus
+	pseudoProtocol
 )
 
 // parseRequest checks the header section of a request (RFC 9114, Sections 4.2 and 4.3.1). A reason that is not empty
@@ -47,6 +49,8 @@ func parseRequest(fields []Field) (m message, reason string) {
 				p, to = pseudoAuthority, &authority
 			case ":path":
 				p, to = pseudoPath, &path
+			case ":protocol":
+				p, to = pseudoProtocol, &m.protocol
 			default:
 				return m, "undefined pseudo-header field"
 			}
@@ -70,7 +74,13 @@ func parseRequest(fields []Field) (m message, reason string) {
 	if seen&pseudoMethod == 0 || !isToken(m.method) {
 		return m, "missing or invalid :method"
 	}
-	if m.method == "CONNECT" {
+	switch {
+	case seen&pseudoProtocol != 0:
+		// RFC 8441, Section 4: an extended CONNECT has the other pseudo-header fields, and their rules, like any request.
+		if m.method != "CONNECT" || !isToken(m.protocol) {
+			return m, ":protocol without CONNECT, or invalid"
+		}
+	case m.method == "CONNECT":
 		return m, checkConnect(seen, authority)
 	}
 	if seen&pseudoScheme == 0 || !isScheme(scheme) {

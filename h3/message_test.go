@@ -70,6 +70,7 @@ func sectionRows(base []Field) []messageRow {
 
 func requestMessageRows() []messageRow {
 	connect := fields(":method", "CONNECT", ":authority", "server.test:443")
+	websocket := fields(":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "server.test", ":path", "/chat")
 	return append(sectionRows(getRequest), []messageRow{
 		{"4.3.1: all well", getRequest, false},
 		{"4.2: TE: trailers", with(getRequest, "te", "trailers"), false},
@@ -121,6 +122,13 @@ func requestMessageRows() []messageRow {
 		{"4.4: CONNECT without port to IPv6", fields(":method", "CONNECT", ":authority", "[::1]"), true},
 		{"4.4: CONNECT without host", fields(":method", "CONNECT", ":authority", ":443"), true},
 		{"4.4: CONNECT to port 0", fields(":method", "CONNECT", ":authority", "a:0"), true},
+		{"RFC 8441, 4: extended CONNECT", with(websocket), false},
+		{"RFC 8441, 4: without :scheme", with(websocket, ":scheme", "-"), true},
+		{"RFC 8441, 4: without :path", with(websocket, ":path", "-"), true},
+		{"RFC 8441, 4: without :authority", with(websocket, ":authority", "-"), true},
+		{"RFC 8441, 4: :protocol of another method", append(fields(":protocol", "websocket"), getRequest...), true},
+		{"RFC 8441, 4: :protocol empty", append(fields(":protocol", ""), with(websocket, ":protocol", "-")...), true},
+		{"RFC 8441, 4: :protocol twice", append(fields(":protocol", "websocket"), websocket...), true},
 		{"4.4: CONNECT to a port too large", fields(":method", "CONNECT", ":authority", "a:65536"), true},
 		{"4.1.2: Content-Length no number", with(getRequest, "content-length", "a"), true},
 		{"4.1.2: empty Content-Length", with(getRequest, "content-length", ""), true},
@@ -154,8 +162,9 @@ func responseMessageRows() []messageRow {
 
 // A malformed request costs its stream, and nothing else; and our own side does not send one.
 func TestMalformedRequests(t *testing.T) {
-	p := newPair(t, pairOptions{raw: [2]bool{quic.Client: true}})
-	own := newPair(t, pairOptions{})
+	extended := [2]*Config{quic.Server: {ExtendedConnect: true}}
+	p := newPair(t, pairOptions{raw: [2]bool{quic.Client: true}, cfg: extended})
+	own := newPair(t, pairOptions{cfg: extended})
 	for _, tt := range requestMessageRows() {
 		p.events[quic.Server] = nil
 		s := p.open(quic.Client, quic.Bidi, headersFrame(tt.fields...), false)

@@ -239,9 +239,13 @@ func (s *Stream) request(fields []Field) (reason string) {
 	if reason != "" {
 		return reason
 	}
+	if m.protocol != "" && !s.c.cfg.ExtendedConnect {
+		return "CONNECT with :protocol, which was not offered"
+	}
 	s.recv = recvBody
 	s.head = m.method == "HEAD"
 	s.connect = m.method == "CONNECT"
+	s.extended = m.protocol != ""
 	if !s.connect {
 		s.contentLength = m.contentLength
 	}

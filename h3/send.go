@@ -41,8 +41,12 @@ func (s *Stream) SendHeaders(fields []Field, fin bool) error {
 		if reason != "" {
 			return s.malformed(reason)
 		}
+		if m.protocol != "" && !s.c.peerExtended {
+			return ErrExtendedConnect // RFC 8441, Section 3
+		}
 		s.head = m.method == "HEAD"
 		s.connect = m.method == "CONNECT"
+		s.extended = m.protocol != ""
 	}
 	if err := s.sendSection(fields, fin); err != nil {
 		return err

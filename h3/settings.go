@@ -14,6 +14,8 @@ const (
 	SettingQPACKMaxTableCapacity SettingID = 0x01 // RFC 9204, Section 5
 	SettingMaxFieldSectionSize   SettingID = 0x06 // RFC 9114, Section 7.2.4.1
 	SettingQPACKBlockedStreams   SettingID = 0x07 // RFC 9204, Section 5
+	SettingEnableConnectProtocol SettingID = 0x08 // RFC 9220, Section 3
+	SettingH3Datagram            SettingID = 0x33 // RFC 9297, Section 2.1.1
 )
 
 // Setting is one parameter of a SETTINGS frame.
@@ -49,8 +51,11 @@ func parseSettings(b []byte) ([]Setting, ErrCode, string) {
 		}
 		b = b[n+m:]
 		s := Setting{SettingID(id), value}
-		if s.ID.http2() {
+		switch {
+		case s.ID.http2():
 			return nil, SettingsError, "setting of HTTP/2"
+		case (s.ID == SettingEnableConnectProtocol || s.ID == SettingH3Datagram) && value > 1:
+			return nil, SettingsError, "setting with a value other than 0 and 1" // RFC 8441, Section 3; RFC 9297, Section 2.1.1
 		}
 		settings = append(settings, s)
 	}
@@ -71,6 +76,12 @@ func (c *Conn) localSettings() []Setting {
 		settings = append(settings, Setting{SettingQPACKMaxTableCapacity, uint64(c.cfg.QPACKTableCapacity)},
 			Setting{SettingQPACKBlockedStreams, uint64(c.cfg.QPACKBlockedStreams)})
 	}
+	if c.cfg.ExtendedConnect && c.server {
+		settings = append(settings, Setting{SettingEnableConnectProtocol, 1})
+	}
+	if !c.cfg.NoDatagrams {
+		settings = append(settings, Setting{SettingH3Datagram, 1})
+	}
 	settings = append(settings, c.cfg.Settings...)
 	if !c.cfg.NoGrease {
 		settings = append(settings, Setting{SettingID(c.grease.id()), c.grease.next() >> 32})
@@ -88,11 +99,22 @@ func (c *Conn) applySettings(settings []Setting) {
 		c.rememberSettings(settings)
 	}
 	for _, s := range settings {
-		switch s.ID {
-		case SettingMaxFieldSectionSize:
-			c.peerMaxSection = s.Value
-		case SettingQPACKMaxTableCapacity:
+		if s.ID == SettingQPACKMaxTableCapacity {
 			c.enc.SetPeerCapacity(s.Value)
+			continue
 		}
+		c.applySetting(s)
+	}
+}
+
+// applySetting obeys one setting of those that hold in early data, too.
+func (c *Conn) applySetting(s Setting) {
+	switch s.ID {
+	case SettingMaxFieldSectionSize:
+		c.peerMaxSection = s.Value
+	case SettingEnableConnectProtocol:
+		c.peerExtended = s.Value == 1
+	case SettingH3Datagram:
+		c.peerDatagrams = s.Value == 1
 	}
 }

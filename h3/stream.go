@@ -35,7 +35,10 @@ type Stream struct {
 	updated   bool // PRIORITY_UPDATE has set the priority
 	head      bool // the response has no content: the request's method is HEAD
 	connect   bool // the request's method is CONNECT
+	extended  bool // and it has a :protocol
 	tunnel    bool // CONNECT has succeeded: only DATA frames follow
+
+	datagrams *streamDatagrams // nil while there are none
 }
 
 // newStream makes the state of a request on qs.
@@ -61,6 +64,13 @@ func (s *Stream) nextEvent() Event {
 			return ev
 		}
 	}
+	if d := s.datagrams; d != nil && d.tell && s.told && alive {
+		d.tell = false
+		if s.wantsDatagrams() {
+			return Event{Kind: EventDatagram, Stream: s}
+		}
+		s.fail(DatagramError, "HTTP datagram for a request that has no use for it")
+	}
 	if s.tellReset && c.err == nil {
 		s.tellReset = false
 		return Event{Kind: EventReset, Stream: s, Err: s.recvErr}
@@ -73,6 +83,7 @@ func (s *Stream) nextEvent() Event {
 	}
 	if s.closed {
 		s.closed = false
+		s.dropDatagrams()
 		c.streams.remove(s)
 		if s.told {
 			return Event{Kind: EventStreamClosed, Stream: s}

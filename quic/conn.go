@@ -225,6 +225,9 @@ func (c *Conn) randomUint64() uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
+// Stream returns the stream with an ID, nil if there is none: not yet, or not any more.
+func (c *Conn) Stream(id StreamID) *Stream { return c.streams.get(id) }
+
 // OpenStream opens a stream in direction d. It fails with ErrStreamLimit while the peer allows no more (then
 // [EventStreamsAvailable] tells when it does), or with the reason why the connection ended. The peer learns of the
 // stream when something is written to it.

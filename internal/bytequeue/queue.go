@@ -14,6 +14,9 @@ const prefix = 2
 // Empty reports whether there is nothing in the queue.
 func (q *Queue) Empty() bool { return q.head == len(q.buf) }
 
+// Len returns how many bytes are in the queue, with two for each string.
+func (q *Queue) Len() int { return len(q.buf) - q.head }
+
 // Cap returns how many bytes the queue owns.
 func (q *Queue) Cap() int { return cap(q.buf) }
 
