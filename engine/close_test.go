@@ -368,7 +368,7 @@ func TestVanish(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		for _, r := range doomed.routers {
+		for _, r := range doomed.routers() {
 			r.sock.Close() // and nothing is said any more
 		}
 		start := time.Now()

@@ -47,6 +47,10 @@ type ListenConfig struct {
 	Retry quic.RetryPolicy
 	// CloseError is what Shutdown and Close tell the peers. Default: the transport's NO_ERROR.
 	CloseError *quic.ApplicationError
+	// Preferred are addresses at which the function Listen listens as well, and to which it asks clients to move once they are
+	// connected (RFC 9000, Section 9.6): one of each family at most, which name the IP address. Whoever has sockets that are
+	// reached by other addresses than their own sets QUIC.PreferredAddress instead. Default none.
+	Preferred []string
 	// Endpoint and Socket configure what the function Listen creates; they are not for Endpoint.Listen.
 	Endpoint EndpointConfig
 	Socket   udp.Config

@@ -11,8 +11,8 @@ import (
 // errEnded is what is said of a connection that has ended.
 var errEnded = net.ErrClosed
 
-// Connection is the handle of a connection. All methods are safe from any goroutine; but Do and Stats, which wait for
-// a step, must not be called from an application's methods.
+// Connection is the handle of a connection. All methods are safe from any goroutine; but those that wait for a
+// step, Do, Stats, PathStats, Migrate and Probe, must not be called from an application's methods.
 type Connection struct {
 	w   *worker
 	app atomic.Pointer[ApplicationOverQUIC]
@@ -32,6 +32,9 @@ func (c *Connection) LocalAddr() netip.AddrPort { return c.w.local }
 
 // RemoteAddr returns the address of the peer when the connection was made.
 func (c *Connection) RemoteAddr() netip.AddrPort { return c.w.remote }
+
+// Endpoint returns the endpoint whose sockets the connection uses.
+func (c *Connection) Endpoint() *Endpoint { return c.w.e }
 
 // Close closes the connection with the application's code; nil stands for the transport's NO_ERROR. It does not
 // wait: see Done.
@@ -76,6 +79,12 @@ func (c *Connection) Stats() (st quic.Stats) {
 		}
 	}
 	return st
+}
+
+// PathStats returns what is known of the connection's paths, that in use first; nothing after its end.
+func (c *Connection) PathStats() (all []quic.PathStats) {
+	_ = c.Do(func(s *Session) { all = s.Conn().PathStats() }) // of a connection that has ended there are none
+	return all
 }
 
 // Wake schedules a step: see [Session.Wake].

@@ -67,7 +67,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		Takeovers:         c.takeovers.Load(),
 		Demux:             make(map[string]uint64),
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers() {
 		s.Sockets = append(s.Sockets, r.sock.Stats())
 		for _, reason := range quic.DemuxReasons() {
 			s.Demux[reason.String()] += r.demuxCount(reason)

@@ -35,6 +35,17 @@
 // Goroutines outside of the step reach the connection through its handle, the [Connection], and through [Session.Wake]: they
 // leave what they want done where the application finds it, and wake it up. [Connection.Do] runs a function in the step.
 //
+// # Sockets and paths
+//
+// All sockets of an endpoint lead to all of its connections, by connection IDs alone: a client whose address changes is found
+// wherever its packets arrive, also by another of several sockets that share an address (SO_REUSEPORT). Across processes and
+// machines that is up to whoever spreads the packets: IDs made by EndpointConfig.ConnectionIDs can say where they belong, and who
+// gets a packet for an ID that is not his answers it by a stateless reset.
+//
+// A client moves to another network with [Endpoint.AddSocket] and [Connection.Migrate], in the middle of whatever it is doing, and
+// may then close the socket that it came from with [Endpoint.RemoveSocket]. A listener with [ListenConfig.Preferred] addresses has
+// its clients move there once they are connected. Applications that are a [PathObserver] hear of all that.
+//
 // # What is bounded
 //
 // Packets wait in mailboxes up to EndpointConfig.MailboxBytes for one connection and EndpointMailboxBytes for all; what exceeds

@@ -29,8 +29,8 @@ type Endpoint struct {
 	tokens   quic.TokenStore // made by the first Listen
 	log      *slog.Logger
 
-	routers    []*router
-	reading    sync.WaitGroup // the routers' goroutines
+	sockets    atomic.Pointer[[]*router] // never empty; replaced with mu held
+	reading    sync.WaitGroup            // the routers' goroutines
 	routes     routes
 	runners    runners
 	mailboxes  budget
@@ -79,9 +79,11 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	if err := e.routes.init(); err != nil {
 		return nil, err
 	}
+	var routers []*router
 	for _, s := range sockets {
-		e.routers = append(e.routers, newRouter(e, s))
+		routers = append(routers, newRouter(e, s))
 	}
+	e.sockets.Store(&routers)
 	if err := e.openDoors(nil); err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func (e *Endpoint) startReading() {
 		return
 	}
 	e.started = true
-	for _, r := range e.routers {
+	for _, r := range e.routers() {
 		e.reading.Go(r.run)
 	}
 }
@@ -119,7 +121,7 @@ func (e *Endpoint) openDoors(l *Listener) error {
 		}
 		cfg.Versions, cfg.Retry, cfg.Tokens = l.cfg.Versions, l.retry, e.tokens
 	}
-	for _, r := range e.routers {
+	for _, r := range e.routers() {
 		demux, err := quic.NewDemux(cfg)
 		if err != nil {
 			return err
@@ -129,6 +131,9 @@ func (e *Endpoint) openDoors(l *Listener) error {
 	return nil
 }
 
+// routers returns those that there are now. Each has a socket.
+func (e *Endpoint) routers() []*router { return *e.sockets.Load() }
+
 // quicConfig returns cfg for the connections of this endpoint.
 func (e *Endpoint) quicConfig(cfg *quic.Config) (*quic.Config, error) {
 	if cfg == nil {
@@ -137,7 +142,7 @@ func (e *Endpoint) quicConfig(cfg *quic.Config) (*quic.Config, error) {
 	c := *cfg
 	c.ConnectionIDs = e.cfg.ConnectionIDs
 	c.StatelessResetKey = &e.resetKey
-	for _, r := range e.routers {
+	for _, r := range e.routers() {
 		if !r.sock.Capabilities().DontFragment {
 			// A probe that is fragmented on the way says nothing about the path (RFC 9000, Section 14).
 			c.MaxPacketSize = -1
@@ -268,7 +273,7 @@ func (e *Endpoint) closeIfUnused() {
 
 // routerAt returns the router whose socket is bound to local, nil if there is none.
 func (e *Endpoint) routerAt(local netip.AddrPort) *router {
-	for _, r := range e.routers {
+	for _, r := range e.routers() {
 		if r.has(local) {
 			return r
 		}
@@ -278,10 +283,11 @@ func (e *Endpoint) routerAt(local netip.AddrPort) *router {
 
 // routerTo returns a router whose socket reaches the family of remote; in turns if there are several.
 func (e *Endpoint) routerTo(remote netip.Addr) (found *router) {
-	n := uint32(len(e.routers))
+	routers := e.routers()
+	n := uint32(len(routers))
 	start := e.nextRouter.Add(1)
 	for i := range n {
-		r := e.routers[(start+i)%n]
+		r := routers[(start+i)%n]
 		switch a := r.local.Addr(); {
 		case a.Is4() == remote.Is4():
 			return r
@@ -304,12 +310,13 @@ func (e *Endpoint) routerStopped(r *router, err error) {
 }
 
 // LocalAddr returns the address of the first socket.
-func (e *Endpoint) LocalAddr() netip.AddrPort { return e.routers[0].local }
+func (e *Endpoint) LocalAddr() netip.AddrPort { return e.routers()[0].local }
 
 // Addrs returns the addresses of all sockets.
 func (e *Endpoint) Addrs() []netip.AddrPort {
-	all := make([]netip.AddrPort, len(e.routers))
-	for i, r := range e.routers {
+	routers := e.routers()
+	all := make([]netip.AddrPort, len(routers))
+	for i, r := range routers {
 		all[i] = r.local
 	}
 	return all
@@ -329,9 +336,8 @@ func (e *Endpoint) Close() error {
 	e.stop(nil)
 	e.closing.Do(func() {
 		e.runners.close()
-		for _, r := range e.routers {
-			r.turn.timer.Stop()
-			if err := r.sock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		for _, r := range e.routers() {
+			if err := r.close(); err != nil {
 				e.fail(err)
 			}
 		}

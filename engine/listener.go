@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
@@ -26,7 +28,8 @@ type Listener struct {
 	refusing bool // no further connection
 }
 
-// Listen opens a socket for every address (see udp.Listen), makes an endpoint of them, and listens.
+// Listen opens a socket for every address (see udp.Listen), those of cfg.Preferred included, makes an endpoint of them, and
+// listens.
 func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
 	if len(addresses) == 0 {
 		return nil, errors.New("engine: no address to listen on")
@@ -37,13 +40,20 @@ func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
 			s.Close()
 		}
 	}
-	for _, a := range addresses {
+	for _, a := range append(slices.Clone(addresses), cfg.Preferred...) {
 		s, err := udp.Listen(a, &cfg.Socket)
 		if err != nil {
 			closeAll()
 			return nil, err
 		}
 		sockets = append(sockets, s)
+	}
+	if len(cfg.Preferred) > 0 && cfg.QUIC != nil {
+		var err error
+		if cfg, err = cfg.prefer(sockets[len(addresses):]); err != nil {
+			closeAll()
+			return nil, err
+		}
 	}
 	e, err := NewEndpoint(&cfg.Endpoint, sockets...)
 	if err != nil {
@@ -57,6 +67,24 @@ func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
 	}
 	l.owner = true
 	return l, nil
+}
+
+// prefer returns a config that tells clients the addresses of sockets.
+func (cfg *ListenConfig) prefer(sockets []udp.Socket) (*ListenConfig, error) {
+	c, q := *cfg, *cfg.QUIC
+	for _, s := range sockets {
+		local := s.LocalAddr()
+		a := &q.PreferredAddress.IPv4
+		if local.Addr().Is6() {
+			a = &q.PreferredAddress.IPv6
+		}
+		if a.IsValid() {
+			return nil, fmt.Errorf("engine: %v and %v can't both be preferred", *a, local)
+		}
+		*a = local
+	}
+	c.QUIC = &q
+	return &c, nil
 }
 
 // Listen accepts connections from now on. An endpoint has one listener at a time.

@@ -173,7 +173,7 @@ func TestRefused(t *testing.T) {
 			needIPv6(t, address)
 			l := testListen(t, ListenConfig{}, address)
 			e := testEndpoint(t, EndpointConfig{}, address)
-			if !e.routers[0].sock.Capabilities().Errors {
+			if !e.routers()[0].sock.Capabilities().Errors {
 				t.Skip("the system tells no socket of ICMP errors")
 			}
 			gone := testEndpoint(t, EndpointConfig{}, address)

@@ -189,7 +189,7 @@ func TestSocketFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		fault := errors.New("the cable is cut")
-		p.client.routers[0].sock.(*fakeSocket).fault <- fault
+		p.client.routers()[0].sock.(*fakeSocket).fault <- fault
 		<-c.Done()
 		if n := a.closes.Load(); n != 1 {
 			t.Errorf("OnClose was called %d times", n)
@@ -405,7 +405,7 @@ func TestStatelessReset(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		first.routers[0].sock.Close() // a crash
+		first.routers()[0].sock.Close() // a crash
 		second := start()
 		if _, err := a.call(c, make([]byte, 100)); err != quic.ErrStatelessReset {
 			t.Errorf("%v", err)
@@ -434,7 +434,7 @@ func TestStatelessResetLooksLikeAnything(t *testing.T) {
 		if _, err := a.call(c, []byte("hello")); err != nil {
 			t.Fatal(err)
 		}
-		r := p.client.routers[0]
+		r := p.client.routers()[0]
 		door, m := r.demux.Load(), &udp.Message{Local: p.client.LocalAddr(), Remote: p.server.LocalAddr(), Received: time.Now()}
 		tokens := &p.client.routes.resets
 		for hidden := range tokens.m {
@@ -490,7 +490,7 @@ func FuzzRouter(f *testing.F) {
 	remote := netip.MustParseAddrPort(clientAddr)
 	// A router of the same endpoint that no goroutine runs.
 	r := newRouter(e, n.listen("10.0.0.2:444"))
-	r.demux.Store(e.routers[0].demux.Load())
+	r.demux.Store(e.routers()[0].demux.Load())
 
 	client, err := quic.NewClient(time.Now(), clientQUIC(), quic.Path{Local: remote, Remote: e.LocalAddr()})
 	if err != nil {

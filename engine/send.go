@@ -15,6 +15,10 @@ func (w *worker) send(t quic.Transmit, b []byte) {
 		// A path that the connection keeps beside the one in use; or the last packet was not of its path, nor perhaps its peer's.
 		if other := w.e.routerAt(t.Path.Local); other != nil {
 			r = other
+		} else if w.side == quic.Client {
+			// The socket was removed. From another one it would be another path.
+			w.e.counters.sendErrors.Add(1)
+			return
 		}
 	}
 	err := r.sock.Send(udp.Datagrams{

@@ -33,6 +33,7 @@ func (w *worker) serve(calls []call) {
 				w.tell(drain)
 			}
 		}
+		w.pathEvents()
 		w.tell(processReads)
 	}
 	for _, c := range calls {
@@ -77,6 +78,7 @@ const (
 	processReads
 	processWrites
 	drain
+	pathEvent
 	onClose
 )
 
@@ -109,6 +111,8 @@ func (w *worker) callback(m method) (err error) {
 		return w.app.ProcessWrites(&w.session)
 	case drain:
 		return w.app.(Drainer).Drain(&w.session)
+	case pathEvent:
+		return w.app.(PathObserver).OnPathEvent(&w.session, w.moves.event)
 	default:
 		w.app.OnClose(&w.session, w.err)
 		return nil

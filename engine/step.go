@@ -255,6 +255,9 @@ func (w *worker) closed(err error) {
 		w.stats = &st
 	}
 	w.endHandshake()
+	if w.moves != nil {
+		w.moves.settle(func(*move) (error, bool) { return err, true })
+	}
 	w.log.Debug("connection closed", "error", err)
 	if w.app != nil {
 		_ = w.callback(onClose) // a panic in OnClose was logged, and there is nothing left to close

@@ -33,6 +33,7 @@ type worker struct {
 	backlog     mail    // packets taken out of the mailbox, still to be received
 	ids         []quic.ConnectionID
 	tokens      []quic.StatelessResetToken
+	moves       *moves // nil while nobody cares for other paths
 	timer       timer
 	log         *slog.Logger
 	handshaking bool // counts among Endpoint.handshakes

@@ -495,6 +495,10 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 		}
 		// RFC 9000, Section 8.2.2: congestion control may delay an answer. A challenge that waited for it on a new path
 		// would wait for what is lost on the old one.
+		if p.unlimited && p != c.path && c.local.sending > 0 && c.maySend(recovery.AppData, size) {
+			// RFC 9000, Section 5.1.1: the peer needs one of our connection IDs to answer from there.
+			continue
+		}
 		challenge := p.challenge != nil && p.challenge.send
 		if p == c.path && !challenge && !c.maySend(recovery.AppData, size) {
 			continue

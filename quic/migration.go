@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -95,7 +96,13 @@ func (c *Conn) probe(to Path) (*path, error) {
 			return p, nil
 		}
 	}
-	slot := c.idleSlot()
+	slot := slices.Index(c.roaming().others[:], nil)
+	if slot < 0 || c.peer.unused() == nil {
+		// The peer replaces the connection ID of a path that was left.
+		if left := c.forgetLeftPath(); slot < 0 {
+			slot = left
+		}
+	}
 	if slot < 0 {
 		return nil, ErrTooManyPaths
 	}
@@ -110,16 +117,13 @@ func (c *Conn) probe(to Path) (*path, error) {
 	return p, nil
 }
 
-// idleSlot returns where a client can keep another path: where there is none, or one that nothing is expected of any more.
-// It returns -1 if there is no such place.
-func (c *Conn) idleSlot() int {
-	others := c.roaming().others[:]
+// forgetLeftPath forgets the path of which nothing is expected any more that expires next, and returns where it was kept, -1
+// if there is none.
+func (c *Conn) forgetLeftPath() int {
+	others := c.otherPaths()
 	slot := -1
 	for i, o := range others {
-		if o == nil {
-			return i
-		}
-		if o.challenge == nil && !o.wanted && (slot < 0 || o.expires.Before(others[slot].expires)) {
+		if o != nil && o.challenge == nil && !o.wanted && (slot < 0 || o.expires.Before(others[slot].expires)) {
 			slot = i
 		}
 	}

@@ -430,3 +430,24 @@ func TestPathStats(t *testing.T) {
 		t.Errorf("%+v, %+v", now, old)
 	}
 }
+
+// A client that moves faster than paths are forgotten gets connection IDs for all of them.
+func TestMigrateOften(t *testing.T) {
+	p := newTestPair(t)
+	p.establish()
+	p.idle(time.Second)
+	// Nothing is heard any more of where the client was.
+	p.lose = func(_ Side, path Path) bool {
+		client := p.conn[Client]
+		return path.Local != client.Path().Local && path.Remote != client.Path().Local && !client.Migrating()
+	}
+	for i := range uint16(20) {
+		start := p.now
+		p.migrate(netip.AddrPortFrom(movedAddr.Addr(), 1+i))
+		if took := p.now.Sub(start); took > 300*time.Millisecond {
+			t.Errorf("migration %d took %v", i, took)
+		}
+	}
+	p.transfer(Client, 100_000)
+	p.transfer(Server, 100_000)
+}

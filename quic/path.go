@@ -131,6 +131,9 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 		// changed; the one towards it may stay as well.
 		p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
 	case !c.assignDCID(p):
+		// The peer moves faster than paths are forgotten. It gets a connection ID back, and may give us another for its
+		// next attempt.
+		c.forgetPath(c.fallback())
 		return nil
 	}
 	if slot := c.freeSlot(); c.state == stateActive {
@@ -141,21 +144,28 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	return nil
 }
 
-// freeSlot returns where another path can be kept. It forgets the one heard of longest ago if there is no room, which may
-// end the connection.
+// freeSlot returns where another path can be kept. If there is no room, a path is forgotten, which may end the connection.
 func (c *Conn) freeSlot() int {
 	others := c.roaming().others[:]
-	fallback := c.fallback()
+	if i := slices.Index(others, nil); i >= 0 {
+		return i
+	}
+	return c.forgetPath(c.fallback())
+}
+
+// forgetPath forgets the path not in use that expires next, but for the one given, and returns where it was kept, -1 if there
+// is none.
+func (c *Conn) forgetPath(but *path) int {
 	slot := -1
+	others := c.otherPaths()
 	for i, o := range others {
-		if o == nil {
-			return i
-		}
-		if o != fallback && (slot < 0 || o.expires.Before(others[slot].expires)) {
+		if o != nil && o != but && (slot < 0 || o.expires.Before(others[slot].expires)) {
 			slot = i
 		}
 	}
-	c.dropPath(slot)
+	if slot >= 0 {
+		c.dropPath(slot)
+	}
 	return slot
 }
 
