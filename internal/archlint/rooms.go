@@ -60,6 +60,10 @@ var rooms = []room{
 		why: "QPACK encodes fields and knows no connection",
 	},
 	{
+		name: "capsule", packages: []string{"h3/capsule"}, may: []string{core, leaves},
+		why: "capsules are read from any reader",
+	},
+	{
 		name: "h3", packages: []string{"h3"}, may: []string{"quic", "qpack", core, leaves},
 		why: "h3 is HTTP/3 over a quic.Conn as a state machine: no sockets, no actors",
 	},
@@ -78,7 +82,7 @@ var rooms = []room{
 	{
 		name:     "http3",
 		packages: []string{"http3/..."},
-		may:      []string{"h3driver", "h3", "qpack", "engine", "quic", "udp", core, leaves},
+		may:      []string{"h3driver", "h3", "qpack", "capsule", "engine", "quic", "udp", core, leaves},
 		netHTTP:  true,
 		why:      "http3 is net/http on top of h3driver",
 	},
@@ -92,7 +96,7 @@ var rooms = []room{
 	{
 		name:     "over QUIC",
 		packages: []string{"masque/...", "doq/...", "webtransport/...", "probe/..."},
-		may:      []string{"http3", "h3driver", "quicnet", "h3", "qpack", "engine", "quic", "udp", core, leaves},
+		may:      []string{"http3", "h3driver", "quicnet", "h3", "qpack", "capsule", "engine", "quic", "udp", core, leaves},
 		netHTTP:  true,
 		why:      "protocols for people to use stand on the drivers and know no command",
 	},
