@@ -4,5 +4,6 @@
 //	cd interop && go test ./...
 //
 // A test whose peer is not installed is skipped, but fails where the environment variable CI is "true".
-// docs/INTEROP.md lists the peers and cases.
+// Those of Debian 13 run where the flag -debian13 says that there is a root of it, which debian13.sh makes; they and quic-go's
+// programs for the interop runner take root. docs/INTEROP.md lists the peers and cases.
 package interop

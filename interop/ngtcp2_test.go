@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -46,7 +45,7 @@ func TestGtlsclient(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 			defer cancel()
 			args := append([]string{"--exit-on-all-streams-close", "--no-quic-dump", "--no-http-dump", "--download=" + dir}, test.args...)
-			port := strconv.Itoa(int(addr.Port()))
+			port := portOf(addr)
 			args = append(args, "127.0.0.1", port, fmt.Sprintf("https://127.0.0.1:%s/content/%d", port, int(size)))
 			out, err := exec.CommandContext(ctx, gtlsclient, args...).CombinedOutput()
 			if err != nil {
@@ -73,7 +72,7 @@ func TestGtlsclientUpload(t *testing.T) {
 	}), nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	port := strconv.Itoa(int(addr.Port()))
+	port := portOf(addr)
 	out, err := exec.CommandContext(ctx, gtlsclient, "--exit-on-all-streams-close", "-q", "-m", "POST", "-d", file,
 		"127.0.0.1", port, "https://127.0.0.1:"+port+"/").CombinedOutput()
 	if err != nil {
@@ -148,28 +147,10 @@ func TestGetFromGtlsserver(t *testing.T) {
 // startGtlsserver runs gtlsserver on a free port until the test ends.
 func startGtlsserver(t *testing.T, program, docs string, args ...string) netip.AddrPort {
 	t.Helper()
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := addrPort(free.LocalAddr())
-	free.Close()
+	addr := freeAddr(t)
 	id := testIdentity(t)
-	args = append([]string{"-q", "-d", docs}, args...)
-	cmd := exec.Command(program, append(args, "127.0.0.1", strconv.Itoa(int(addr.Port())), id.keyFile, id.certFile)...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("gtlsserver:\n%s", tail(out.Bytes()))
-		}
-	})
-	waitForUDP(t, addr)
+	args = append(append([]string{"-q", "-d", docs}, args...), "127.0.0.1", portOf(addr), id.keyFile, id.certFile)
+	startServer(t, addr, exec.Command(program, args...))
 	return addr
 }
 

@@ -111,24 +111,7 @@ var pairs = []struct {
 
 func serveDunlin(t *testing.T, h http.Handler, config *quic.Config) netip.AddrPort {
 	t.Helper()
-	l, err := http3.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http3.Server{
-		Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(t).cert}}, QUIC: config,
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != http.ErrServerClosed {
-			t.Errorf("Serve returned %v", err)
-		}
-	})
-	return addrPort(l.Addr())
+	return observe(t, h, config, nil).addr
 }
 
 // client is a peer's http.RoundTripper that must be closed.

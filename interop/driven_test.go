@@ -1,0 +1,107 @@
+package interop
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"testing"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/h3driver"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// driven is a client of Dunlin's for HTTP/3 whose connection is at hand: for what net/http has no words for.
+type driven struct {
+	*engine.Connection
+	controller *h3driver.ClientController
+	authority  string
+}
+
+// drive connects, with early data if config says so and there is a session. Of config everything but NextProtos counts.
+func drive(t *testing.T, addr netip.AddrPort, config *quic.Config) *driven {
+	t.Helper()
+	config.TLS.NextProtos = []string{h3.NextProto}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	driver := h3driver.NewClient(nil)
+	conn, err := engine.Dial(ctx, addr.String(), &engine.DialConfig{
+		QUIC: config, EarlyStart: true,
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return driver, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &driven{conn, driver.Controller(), addr.String()}
+	t.Cleanup(d.close)
+	return d
+}
+
+func (d *driven) close() {
+	d.controller.Close(h3.NoError, "")
+	<-d.Done()
+}
+
+// get fetches size bytes of content from path, by early data if there is any, checks them, and tells whether there was.
+// When the first MB has come, it calls during, which may be nil.
+func (d *driven) get(t *testing.T, path string, size int64, during func()) (early bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stream, err := d.controller.OpenRequest(ctx, h3driver.Part{Header: []h3.Field{
+		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"},
+		{Name: ":authority", Value: d.authority}, {Name: ":path", Value: path},
+	}, Fin: true, Early: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	early = stream.Early()
+	if err := d.receive(ctx, stream, size, during); err != nil {
+		t.Errorf("GET %s: %v", path, err)
+	}
+	return early
+}
+
+func (d *driven) receive(ctx context.Context, stream *h3driver.Stream, size int64, during func()) error {
+	for {
+		ev, err := d.controller.NextEvent(ctx)
+		if err != nil {
+			return err
+		}
+		if ev.Kind != h3driver.EventHeaders {
+			continue
+		}
+		if len(ev.Fields) == 0 || ev.Fields[0].Value != "200" {
+			return fmt.Errorf("header section %v", ev.Fields)
+		}
+		break
+	}
+	got := sha256.New()
+	if during != nil {
+		if _, err := io.CopyN(got, stream, 1e6); err != nil {
+			return err
+		}
+		during()
+	}
+	if _, err := io.Copy(got, stream); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(got.Sum(nil)); got != contentSum(size) {
+		return errors.New("not the content")
+	}
+	return nil
+}
+
+// state returns the version and what has become of early data.
+func (d *driven) state(t *testing.T) (v quic.Version, early quic.EarlyDataState) {
+	t.Helper()
+	if err := d.Do(func(s *engine.Session) { v, early = s.Conn().Version(), s.Conn().EarlyData().State }); err != nil {
+		t.Fatal(err)
+	}
+	return v, early
+}
