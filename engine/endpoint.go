@@ -120,6 +120,7 @@ func (e *Endpoint) openDoors(l *Listener) error {
 			e.tokens = quic.NewTokenStore(tokenStoreSize)
 		}
 		cfg.Versions, cfg.Retry, cfg.Tokens = l.cfg.Versions, l.retry, e.tokens
+		cfg.NoQUICBitGrease = l.cfg.NoQUICBitGrease
 	}
 	for _, r := range e.routers() {
 		demux, err := quic.NewDemux(cfg)

@@ -59,6 +59,10 @@ type Config struct {
 	// NoPacing sends as fast as the congestion window allows.
 	NoPacing bool
 
+	// NoQUICBitGrease takes part in no greasing of the QUIC bit (RFC 9287): all packets have the bit, those of the peer, too.
+	// So QUIC can be told from other protocols that share a socket with it (RFC 9443).
+	NoQUICBitGrease bool
+
 	// ConnectionIDs generates the connection IDs that this side issues. Default: 8 random bytes.
 	ConnectionIDs ConnectionIDGenerator
 	// StatelessResetKey makes stateless reset tokens and, on servers, address-validation tokens. Share it between
@@ -120,7 +124,7 @@ type Config struct {
 // TokenCache keeps address-validation tokens of servers for clients (RFC 9000, Section 8.1.3). Safe for concurrent
 // use, and non-blocking.
 type TokenCache interface {
-	// PutToken keeps token, which the callee owns, for connections to serverName that begin with version v: no other is
+	// PutToken keeps token, a server's token with what else the client remembers of it, which the callee owns, for connections to serverName that begin with version v: no other is
 	// it good for (RFC 9369, Section 5).
 	PutToken(serverName string, v Version, token []byte)
 	// TakeToken returns a token for serverName and version v and forgets it, so that no token is seen on two

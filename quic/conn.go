@@ -62,6 +62,7 @@ type Conn struct {
 
 	// earlyPackets is, after early data was rejected, the packet number that follows the last 0-RTT packet.
 	earlyPackets uint64
+	quicBit      quicBit
 	earlyState   EarlyDataState
 	earlyLost    bool // early data was rejected and is not sent again
 
@@ -152,9 +153,7 @@ func (c *Conn) startClient() error {
 	}
 	c.startTrace(c.hs.origDCID)
 	if c.cfg.Tokens != nil {
-		if token := c.cfg.Tokens.TakeToken(c.cfg.TLS.ServerName, c.version); len(token) <= maxTokenLen {
-			c.hs.token = token
-		}
+		c.useCachedToken(c.cfg.Tokens.TakeToken(c.cfg.TLS.ServerName, c.version))
 	}
 	return c.startTLS()
 }

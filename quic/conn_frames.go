@@ -271,7 +271,7 @@ func (c *Conn) handleNewToken(token []byte) *TransportError {
 		return transportError(ProtocolViolation, "NEW_TOKEN from a client")
 	}
 	if c.cfg.Tokens != nil && len(token) <= maxTokenLen {
-		c.cfg.Tokens.PutToken(c.cfg.TLS.ServerName, c.version, append([]byte(nil), token...))
+		c.cfg.Tokens.PutToken(c.cfg.TLS.ServerName, c.version, c.cachedToken(token))
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func (c *Conn) receivePackets(d *datagramIn, data []byte) (ours bool) {
 			return ours || fate != packetBad
 		}
 		h, ok := wire.ParseLong(data)
-		if !ok || h.Type == wire.Retry {
+		if !ok || h.Type == wire.Retry || !c.takesQUICBit(data[0]) {
 			switch inv, invariant := wire.ParseInvariant(data, 0); {
 			case invariant && first && inv.Version == 0:
 				c.handleVersionNegotiation(data)
@@ -252,7 +252,7 @@ func (c *Conn) receiveLong(d *datagramIn, h *wire.LongHeader, data []byte) packe
 
 // receiveShort processes a 1-RTT packet, which extends to the end of data.
 func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
-	if !wire.FixedBit(data[0]) {
+	if !c.takesQUICBit(data[0]) {
 		return d.drop(packetBad, qlog.DroppedInvalid)
 	}
 	n := c.local.active[0].id.Len()

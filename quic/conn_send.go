@@ -339,6 +339,7 @@ func (c *Conn) beginLong(w *packetWriter, b []byte, limit int) (p unsealed, body
 	}
 	w.buf = wire.AppendLong(b, typ, version, c.path.dcid, scid, c.hs.token, p.pn, p.pnLen)
 	p.pnPos = len(w.buf) - p.pnLen - p.start
+	c.greaseQUICBit(w.buf[p.start:])
 	return p, len(w.buf), true
 }
 
@@ -425,6 +426,7 @@ func (c *Conn) begin1RTT(w *packetWriter, b []byte, limit int, path *path) (p un
 	// RFC 9000, Section 17.4: the spin bit, which tells observers the RTT, is not used.
 	w.buf = wire.AppendShort(b, path.dcid, false, c.keys.KeyPhase(), p.pn, p.pnLen)
 	p.pnPos = len(w.buf) - p.pnLen - p.start
+	c.greaseQUICBit(w.buf[p.start:])
 	return p, len(w.buf), true
 }
 

@@ -33,6 +33,8 @@ type DemuxConfig struct {
 	// Tokens remembers which tokens of NEW_TOKEN frames were used. Share one between the routers of a listener. Nil
 	// means one in memory for this Demux alone.
 	Tokens TokenStore
+	// NoQUICBitGrease is that of the Config of the connections.
+	NoQUICBitGrease bool
 	// NoAccept makes Demux answer no connection attempt: for sockets that only dial.
 	NoAccept bool
 	// Rand is the source of unpredictable bytes. Default crypto/rand.Reader.
@@ -145,7 +147,7 @@ type DemuxReason uint8
 // Why Demux drops a datagram, replies or lets it through.
 const (
 	// Dropped.
-	DropNotQUIC             DemuxReason = iota // too short, or the fixed bit is not set
+	DropNotQUIC             DemuxReason = iota // too short, or without the QUIC bit where it must be
 	DropMalformed                              // a long header of a version spoken here that is cut short or breaks its rules
 	DropSmallUnknownVersion                    // an unknown version in less than 1,200 bytes (RFC 9000, Section 5.2.2)
 	DropVersionNegotiation                     // never answered, lest two endpoints answer each other
@@ -236,6 +238,10 @@ func (d *Demux) Handle(now time.Time, path Path, datagram, reply []byte, underLo
 	h, ok := wire.ParseLong(datagram)
 	if !ok {
 		return d.drop(DropMalformed)
+	}
+	// RFC 9287, Section 3.1: without the QUIC bit, only clients begin that have a token of an earlier connection, however old.
+	if !wire.FixedBit(datagram[0]) && (d.cfg.NoQUICBitGrease || h.Type != wire.Initial || !isNewToken(h.Token)) {
+		return d.drop(DropNotQUIC)
 	}
 	switch h.Type {
 	case wire.Initial:

@@ -41,7 +41,8 @@ type attempt struct {
 	version    Version
 	dcid, scid ConnectionID
 	token      []byte
-	size       int // of the datagram
+	size       int  // of the datagram
+	noQUICBit  bool // RFC 9287
 }
 
 func newAttempt() attempt {
@@ -57,6 +58,9 @@ func (a attempt) initial(t testing.TB) []byte {
 	}
 	const pnLen = 2
 	b := wire.AppendLong(make([]byte, 0, a.size), wire.Initial, a.version, a.dcid, a.scid, a.token, 0, pnLen)
+	if a.noQUICBit {
+		wire.ClearFixedBit(b)
+	}
 	pnOffset := len(b) - pnLen
 	wire.PatchLength(b, pnOffset, a.size-pnOffset)
 	b = wire.AppendPing(b)
@@ -182,7 +186,7 @@ func TestDemuxDrops(t *testing.T) {
 		{"DCID of 7 bytes", short7.initial(t), DropShortDCID},
 		{"no DCID", empty.initial(t), DropShortDCID},
 		{"DCID of 21 bytes", padded(demuxLong(0xc0, 1, "123456781234567812345", "me"), 1200), DropMalformed},
-		{"fixed bit zero", padded(demuxLong(0x80, 1, "12345678", "me"), 1200), DropMalformed},
+		{"QUIC bit zero", padded(append(demuxLong(0x80, 1, "12345678", "me"), 0, 0x40, 100), 1200), DropNotQUIC},
 		{"0-RTT", long(wire.ZeroRTT, "12345678"), DropEarlyData},
 		{"Handshake", long(wire.Handshake, "12345678"), DropStray},
 		{"Retry", retry, DropStray},

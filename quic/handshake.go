@@ -261,6 +261,7 @@ func (c *Conn) ownParameters() wire.TransportParameters {
 	}
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
 	tp.DisableActiveMigration = c.cfg.DisableActiveMigration
+	tp.GreaseQUICBit = !c.cfg.NoQUICBitGrease
 	return tp
 }
 
@@ -299,6 +300,7 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 	if c.trace != nil {
 		c.trace.parameters(qlog.Remote, &tp)
 	}
+	c.negotiateQUICBit(&tp)
 	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(tp.MaxIdleTimeout, forever))
 	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
 	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))

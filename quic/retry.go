@@ -20,6 +20,8 @@ func (c *Conn) handleRetry(b []byte) {
 		c.trace.retry(&p, len(b))
 	}
 	c.hs.retried = true
+	// RFC 9287, Section 3.1: what was remembered goes with the token of the connection before.
+	c.quicBit = 0
 	c.hs.token = append([]byte(nil), p.Token...)
 	c.hs.initialDCID = p.SCID
 	c.path.dcid = p.SCID

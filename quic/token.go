@@ -168,7 +168,7 @@ func (s *endpointSecrets) openToken(
 		}
 		odcid := text[newTokenText+1:][:text[newTokenText]]
 		return openedToken{verdict: tokenRetry, odcid: wire.NewConnectionID(odcid)}
-	case len(token) == newTokenLen && token[0] == newTokenKind:
+	case isNewToken(token):
 		aad := newTokenAAD(v, addr.Addr())
 		text, ok := s.openSealed(token, aad[:])
 		if !ok || !fresh(now, text, lives.new) {
@@ -178,6 +178,9 @@ func (s *endpointSecrets) openToken(
 	}
 	return openedToken{}
 }
+
+// isNewToken reports whether token looks like one of a NEW_TOKEN frame of ours.
+func isNewToken(token []byte) bool { return len(token) == newTokenLen && token[0] == newTokenKind }
 
 func (s *endpointSecrets) openSealed(token, aad []byte) ([]byte, bool) {
 	nonce, sealed := token[1:1+tokenNonceLen], token[1+tokenNonceLen:]

@@ -44,8 +44,12 @@ const RetryTagLen = 16
 // IsLong reports whether first is the first byte of a packet with a long header.
 func IsLong(first byte) bool { return first&longBit != 0 }
 
-// FixedBit reports whether the first byte has the bit set that all packets of versions 1 and 2 have.
+// FixedBit reports whether the first byte has the QUIC bit set, as all packets of versions 1 and 2 have, unless the peer said
+// that it does not care (RFC 9287).
 func FixedBit(first byte) bool { return first&fixedBit != 0 }
+
+// ClearFixedBit clears it in a packet that is not sealed yet.
+func ClearFixedBit(pkt []byte) { pkt[0] &^= fixedBit }
 
 // Spin returns a short header's spin bit.
 func Spin(first byte) bool { return first&spinBit != 0 }
@@ -122,11 +126,11 @@ type LongHeader struct {
 func (h *LongHeader) PayloadLen() int { return h.PacketLen - h.PNOffset }
 
 // ParseLong parses the long header that b begins with, up to the packet number. It is false for a packet that is
-// truncated, whose version is not known, whose fixed bit is zero, whose connection IDs are longer than 20 bytes, and
-// for Version Negotiation, which is none of a version: [ParseVersionNegotiation] parses that.
+// truncated, whose version is not known, whose connection IDs are longer than 20 bytes, and for Version Negotiation, which
+// is none of a version: [ParseVersionNegotiation] parses that. [FixedBit] is not looked at.
 func ParseLong(b []byte) (h LongHeader, ok bool) {
 	dcid, scid, n := parseLongIDs(b)
-	if n == 0 || !IsLong(b[0]) || !FixedBit(b[0]) || len(dcid) > MaxConnectionIDLen || len(scid) > MaxConnectionIDLen {
+	if n == 0 || !IsLong(b[0]) || len(dcid) > MaxConnectionIDLen || len(scid) > MaxConnectionIDLen {
 		return h, false
 	}
 	h.Version = Version(binary.BigEndian.Uint32(b[1:]))

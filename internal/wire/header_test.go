@@ -128,7 +128,6 @@ func TestMalformedLongHeaders(t *testing.T) {
 	}
 	for name, b := range map[string][]byte{
 		"short header":         append([]byte{0x40}, make([]byte, 50)...),
-		"fixed bit zero":       longPacket(0x80, 1, "12345678", "", payload...),
 		"unknown version":      longPacket(0xc0, 2, "12345678", "", payload...),
 		"version negotiation":  longPacket(0xc0, 0, "12345678", "", payload...),
 		"DCID of 21 bytes":     longPacket(0xc0, 1, id21, "", payload...),
@@ -191,6 +190,10 @@ func TestRetry(t *testing.T) {
 	}
 	if b[0] != 0xfb {
 		t.Errorf("first byte %#x", b[0])
+	}
+	b[0] &^= fixedBit
+	if _, ok := ParseRetry(b); ok {
+		t.Error("a Retry packet without the QUIC bit is one")
 	}
 	if _, ok := ParseRetry(longPacket(0xc0, 1, "12345678", "", 0, 0)); ok {
 		t.Error("an Initial packet parsed as Retry")

@@ -15,7 +15,8 @@ type RetryPacket struct {
 // is not verified here.
 func ParseRetry(b []byte) (p RetryPacket, ok bool) {
 	h, ok := ParseLong(b)
-	if !ok || h.Type != Retry {
+	// RFC 9287, Section 3.1: no server that sends a Retry knows yet whether it may clear the bit.
+	if !ok || h.Type != Retry || !FixedBit(b[0]) {
 		return p, false
 	}
 	n := len(b) - RetryTagLen

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -35,6 +36,12 @@ type TransportParameters struct {
 	DisableActiveMigration         bool
 	ActiveConnectionIDLimit        uint64 // at least 2
 	MaxDatagramFrameSize           uint64 // bytes of a DATAGRAM frame, its type and length included; 0 means none
+
+	GreaseQUICBit bool // the sender accepts packets without the QUIC bit (RFC 9287, Section 3)
+	ResetStreamAt bool // it takes RESET_STREAM_AT frames (draft-ietf-quic-reliable-stream-reset, Section 3)
+	// HasMinAckDelay says that it takes ACK_FREQUENCY and IMMEDIATE_ACK frames (draft-ietf-quic-ack-frequency, Section 3).
+	HasMinAckDelay bool
+	MinAckDelay    time.Duration // whole microseconds, at most MaxAckDelay
 
 	// Versions is version_information (RFC 9368, Section 3). It is sent if and only if its Chosen is not zero.
 	Versions VersionInformation
@@ -88,15 +95,19 @@ const (
 	paramInitialSCID             = 0x0f
 	paramRetrySCID               = 0x10
 	paramVersionInformation      = 0x11
+	paramResetStreamAt           = 0x1d
 	paramMaxDatagramFrameSize    = 0x20
+	paramGreaseQUICBit           = 0x2ab2
+	paramMinAckDelay             = 0xff04de1b
 )
 
 // serverParams has the bits of the parameters that only a server sends.
 const serverParams = 1<<paramOriginalDCID | 1<<paramResetToken | 1<<paramPreferredAddress | 1<<paramRetrySCID
 
 const (
-	maxUnknownParams = 16
-	maxMillis        = uint64(1<<63-1) / uint64(time.Millisecond)
+	maxUnknownParams  = 16
+	maxAckDelayMillis = 1 << 14
+	maxMillis         = uint64(1<<63-1) / uint64(time.Millisecond)
 )
 
 // AppendTransportParameters appends the parameters that a server, or else a client, sends. A reserved parameter that
@@ -143,6 +154,15 @@ func AppendTransportParameters(b []byte, p *TransportParameters, server bool, ra
 	}
 	integer(paramActiveConnectionIDLimit, p.ActiveConnectionIDLimit, def.ActiveConnectionIDLimit)
 	integer(paramMaxDatagramFrameSize, p.MaxDatagramFrameSize, 0)
+	if p.GreaseQUICBit {
+		value(paramGreaseQUICBit, nil)
+	}
+	if p.ResetStreamAt {
+		value(paramResetStreamAt, nil)
+	}
+	if p.HasMinAckDelay {
+		integer(paramMinAckDelay, uint64(p.MinAckDelay/time.Microsecond), math.MaxUint64)
+	}
 	if p.Versions.Chosen != 0 {
 		value(paramVersionInformation, p.Versions.append(nil))
 	}
@@ -207,17 +227,18 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 		if r.bad {
 			return p, errParamsTruncated
 		}
-		if id >= 64 || !p.isKnown(id) {
+		bit := paramBit(id)
+		if bit == 0 {
 			unknown = append(unknown, id)
 			if len(p.Unknown) < maxUnknownParams {
 				p.Unknown = append(p.Unknown, UnknownParameter{id, slices.Clone(v)})
 			}
 			continue
 		}
-		if seen&(1<<id) != 0 {
+		if seen&bit != 0 {
 			return p, fmt.Errorf("transport parameter 0x%x sent twice", id)
 		}
-		seen |= 1 << id
+		seen |= bit
 		if err := p.set(id, v); err != nil {
 			return p, err
 		}
@@ -237,6 +258,8 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 		return p, errors.New("original_destination_connection_id is missing")
 	case !server && !p.Versions.offersChosen():
 		return p, errors.New("version_information of a client whose Chosen Version is not available")
+	case p.MinAckDelay > p.MaxAckDelay:
+		return p, errors.New("min_ack_delay above max_ack_delay")
 	case p.Preferred != nil && p.InitialSCID.Len() == 0:
 		// RFC 9000, Section 18.2.
 		return p, errors.New("preferred_address of a server without connection IDs")
@@ -244,8 +267,17 @@ func ParseTransportParameters(b []byte, server bool) (TransportParameters, error
 	return p, nil
 }
 
-func (p *TransportParameters) isKnown(id uint64) bool {
-	return id <= paramVersionInformation || id == paramMaxDatagramFrameSize
+// paramBit returns the bit that stands for a parameter, zero if it is not known.
+func paramBit(id uint64) uint64 {
+	switch {
+	case id <= paramVersionInformation || id == paramResetStreamAt || id == paramMaxDatagramFrameSize:
+		return 1 << id
+	case id == paramGreaseQUICBit:
+		return 1 << 62
+	case id == paramMinAckDelay:
+		return 1 << 63
+	}
+	return 0
 }
 
 // set parses the value of a known parameter.
@@ -272,11 +304,18 @@ func (p *TransportParameters) set(id uint64, v []byte) error {
 		}
 		p.ResetToken, p.HasResetToken = [ResetTokenLen]byte(v), true
 		return nil
-	case paramDisableActiveMigration:
+	case paramDisableActiveMigration, paramGreaseQUICBit, paramResetStreamAt:
 		if len(v) != 0 {
-			return bad("disable_active_migration has a value")
+			return bad("has a value")
 		}
-		p.DisableActiveMigration = true
+		switch id {
+		case paramGreaseQUICBit:
+			p.GreaseQUICBit = true
+		case paramResetStreamAt:
+			p.ResetStreamAt = true
+		default:
+			p.DisableActiveMigration = true
+		}
 		return nil
 	case paramVersionInformation:
 		var ok bool
@@ -326,7 +365,7 @@ func (p *TransportParameters) set(id uint64, v []byte) error {
 		}
 		p.AckDelayExponent = uint8(n)
 	case paramMaxAckDelay:
-		if n >= 1<<14 {
+		if n >= maxAckDelayMillis {
 			return bad("max_ack_delay of 2^14 ms or more")
 		}
 		p.MaxAckDelay = time.Duration(n) * time.Millisecond
@@ -335,6 +374,11 @@ func (p *TransportParameters) set(id uint64, v []byte) error {
 			return bad("active_connection_id_limit below 2")
 		}
 		p.ActiveConnectionIDLimit = n
+	case paramMinAckDelay:
+		if n >= maxAckDelayMillis*1000 {
+			return bad("min_ack_delay of 2^14 ms or more")
+		}
+		p.HasMinAckDelay, p.MinAckDelay = true, time.Duration(n)*time.Microsecond
 	case paramMaxDatagramFrameSize:
 		p.MaxDatagramFrameSize = n
 	}

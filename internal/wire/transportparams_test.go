@@ -23,6 +23,7 @@ func fullParams() TransportParameters {
 		InitialMaxStreamsBidi: 100, InitialMaxStreamsUni: MaxStreams, AckDelayExponent: 20,
 		MaxAckDelay:            1<<14*time.Millisecond - time.Millisecond,
 		DisableActiveMigration: true, ActiveConnectionIDLimit: 8, MaxDatagramFrameSize: 65535,
+		GreaseQUICBit: true, ResetStreamAt: true, HasMinAckDelay: true, MinAckDelay: 1<<14*time.Millisecond - time.Millisecond,
 		Versions: VersionInformation{Chosen: Version1, Available: []Version{Version2, ReservedVersion(7), Version1}},
 	}
 }
@@ -49,6 +50,8 @@ func TestTransportParameters(t *testing.T) {
 	removed, leaving := defaultParams(), defaultParams()
 	removed.Versions = VersionInformation{Chosen: Version1, Available: []Version{Version2}}
 	leaving.Versions = VersionInformation{Chosen: Version1}
+	noMinimum := defaultParams()
+	noMinimum.HasMinAckDelay = true
 	zero := defaultParams()
 	zero.AckDelayExponent, zero.MaxAckDelay = 0, 0
 	for _, tt := range []struct {
@@ -61,6 +64,7 @@ func TestTransportParameters(t *testing.T) {
 		{"preferred IPv6 address", true, only6},
 		{"everything of a client", false, clientParams()},
 		{"defaults of a client", false, defaultParams()},
+		{"a min_ack_delay of 0", false, noMinimum},
 		{"defaults of a server", true, defaultParams()},
 		{"empty connection IDs", true, emptyIDs},
 		{"zero where the default is not", false, zero},
@@ -147,6 +151,12 @@ func TestBadTransportParameters(t *testing.T) {
 		{"initial_max_streams_uni above 2^60", false, intParam(9, MaxStreams+1), "2^60"},
 		{"ack_delay_exponent of 21", false, intParam(0x0a, 21), "above 20"},
 		{"max_ack_delay of 2^14", false, intParam(0x0b, 1<<14), "2^14"},
+		{"grease_quic_bit with a value", false, param(0x2ab2, 1), "has a value"},
+		{"grease_quic_bit twice", false, append(param(0x2ab2), param(0x2ab2)...), "twice"},
+		{"reset_stream_at with a value", false, param(0x1d, 1), "has a value"},
+		{"min_ack_delay of 2^14 ms", false, intParam(0xff04de1b, 1<<14*1000), "2^14"},
+		{"min_ack_delay above max_ack_delay", false, intParam(0xff04de1b, 25_001), "above max_ack_delay"},
+		{"min_ack_delay twice", false, append(intParam(0xff04de1b, 1), intParam(0xff04de1b, 1)...), "twice"},
 		{"disable_active_migration with a value", false, param(0x0c, 1), "has a value"},
 		{"active_connection_id_limit of 1", false, intParam(0x0e, 1), "below 2"},
 		{"integer with bytes behind", false, param(4, 5, 6), "malformed integer"},
