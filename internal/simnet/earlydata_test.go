@@ -41,7 +41,8 @@ func TestEarlyData(t *testing.T) {
 					t.Fatal(err)
 				}
 				offered := client.Conn.EarlyData().State == quic.EarlyDataOffered
-				if err := w.Run(time.Hour); err != nil {
+				// A server that does not hear of the end waits for an hour.
+				if err := w.Run(2 * time.Hour); err != nil {
 					t.Fatal(err)
 				}
 				if !transfer.Done {
