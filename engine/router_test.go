@@ -89,8 +89,8 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
-// The routers of an endpoint share their connections: whichever socket a packet comes in on, it finds its connection, and the
-// answer leaves where the packet came in.
+// The routers of an endpoint share their connections: whichever socket a packet comes in on, it finds its connection,
+// and the answer leaves where the packet came in. RFC 9000, Section 21.11 (MUST 2) and Section 11 (MUST 1).
 func TestSeveralSockets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFakeNet(time.Millisecond)
@@ -383,6 +383,7 @@ func TestLimits(t *testing.T) {
 }
 
 // A server that lost its state says so with a stateless reset, which finds its connection although it names none.
+// RFC 9000, Section 10.3.1 (MUST 1).
 func TestStatelessReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newFakeNet(time.Millisecond)

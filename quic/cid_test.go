@@ -32,7 +32,7 @@ func TestConnectionIDsIssued(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 5.1.1: a retired ID is replaced.
+// RFC 9000, Section 5.1.1 (MUST 1): a retired ID is replaced.
 func TestConnectionIDReplaced(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -59,6 +59,7 @@ func TestConnectionIDReplaced(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.16 (MUST 1).
 func TestRetireConnectionIDErrors(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -76,6 +77,7 @@ func TestRetireConnectionIDErrors(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1.1 (MUST 4) and Section 19.15 (MUST 4).
 func TestNewConnectionIDErrors(t *testing.T) {
 	fresh := uint64(maxIssuedCIDs)
 	tests := []struct {
@@ -128,7 +130,8 @@ func gappySequence() (fs [][]byte) {
 	return fs
 }
 
-// RFC 9000, Section 5.1.2: Retire Prior To makes us change the ID in use.
+// RFC 9000, Section 5.1.2 (MUST 1): Retire Prior To makes us change the ID in use.
+// RFC 9000, Section 19.15 (MUST 7, 8).
 func TestRetirePriorTo(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -153,6 +156,7 @@ func TestRetirePriorTo(t *testing.T) {
 }
 
 // RFC 9000, Section 19.16: RETIRE_CONNECTION_ID frames are repeated until they are acknowledged.
+// RFC 9000, Section 5.1.2 (MUST 2).
 func TestRetireConnectionIDRepeated(t *testing.T) {
 	s := newScript(t, Client)
 	s.send(newCIDFrame(3, 1))
@@ -171,6 +175,7 @@ func TestRetireConnectionIDRepeated(t *testing.T) {
 	t.Fatal("not repeated")
 }
 
+// RFC 9000, Section 19.15 (MUST 5).
 func TestRotateConnectionIDs(t *testing.T) {
 	for side := range Side(2) {
 		p := newTestPair(t)
@@ -234,7 +239,7 @@ func TestRetiredConnectionIDOnOtherPath(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 10.3.1: a reset token belongs to the address to which its connection ID was used.
+// RFC 9000, Section 10.3.1 (MUST 2): a reset token belongs to the address to which its connection ID was used.
 func TestResetTokensOfPaths(t *testing.T) {
 	s := newScript(t, Server)
 	ours := s.c.local.active
@@ -279,6 +284,7 @@ func TestRepeatedFrameRetires(t *testing.T) {
 }
 
 // A side may choose an empty connection ID; then it issues none, and takes none to retire.
+// RFC 9000, Section 19.15 (MUST 2, 3) and Section 19.16 (MUST 3).
 func TestEmptyConnectionIDs(t *testing.T) {
 	for side := range Side(2) {
 		empty := func(p *testPair) { p.cfg[side].ConnectionIDs = newRandomCIDs(0, nil) }

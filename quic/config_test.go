@@ -51,6 +51,7 @@ func TestConfigForever(t *testing.T) {
 	p.transfer(Client, 1000)
 }
 
+// RFC 9001, Section 4.2 (MUST 1, 2).
 func TestConfigTLSVersion(t *testing.T) {
 	cfg := testConfig(Client)
 	cfg.TLS.MinVersion = 0

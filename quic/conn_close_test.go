@@ -13,6 +13,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
+// RFC 9000, Section 10.3 (MUST 1) and Section 11.1 (MUST 1).
 func TestClose(t *testing.T) {
 	tests := []struct {
 		name          string
@@ -72,7 +73,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 10.2.1: what still arrives is answered, ever more seldom.
+// RFC 9000, Section 10.2.1 (MUST 1, 2): what still arrives is answered, ever more seldom.
+// RFC 9000, Section 10.2.3 (MUST 1).
 func TestClosingAnswers(t *testing.T) {
 	s := newScript(t, Server)
 	s.c.Close(s.now, &ApplicationError{Code: 5})
@@ -97,8 +99,8 @@ func TestClosingAnswers(t *testing.T) {
 	}
 }
 
-// RFC 9000, Sections 8.1 and 10.2.1: the packets that close a connection to an address that is not validated count towards
-// the limit, the first one like those that repeat it.
+// RFC 9000, Sections 8.1 and 10.2.1: the packets that close a connection to an address that is not validated count
+// towards the limit, the first one like those that repeat it. RFC 9000, Section 10.2.1 (MUST 1, 2).
 func TestClosingAmplification(t *testing.T) {
 	s := newHandshakeScript(t, Server, wire.Handshake)
 	s.sent()
@@ -135,7 +137,7 @@ func TestCloseWithHugeCode(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 10.2.2: who drains says nothing.
+// RFC 9000, Section 10.2.2 (MUST 1): who drains says nothing.
 func TestDrainingIsSilent(t *testing.T) {
 	s := newScript(t, Server)
 	st, err := s.c.OpenStream(Uni)
@@ -157,7 +159,8 @@ func TestDrainingIsSilent(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 10.2.3: during the handshake, the frame goes out at every level, and nothing of the application with it.
+// RFC 9000, Section 10.2.3 (MUST 2, 3): during the handshake, the frame goes out at every level, and nothing of the
+// application with it. RFC 9000, Section 12.5 (MUST 1).
 func TestCloseDuringHandshake(t *testing.T) {
 	for side := range Side(2) {
 		t.Run(side.String(), func(t *testing.T) {
@@ -256,7 +259,8 @@ func newResetScript(t *testing.T, side Side) (*script, StatelessResetToken) {
 	return nil, StatelessResetToken{}
 }
 
-// RFC 9000, Section 10.3: a datagram that ends in the token of the connection ID in use.
+// RFC 9000, Section 10.3 (MUST 3): a datagram that ends in the token of the connection ID in use.
+// RFC 9000, Section 10.3.1 (MUST 2, 4).
 func TestStatelessReset(t *testing.T) {
 	for side := range Side(2) {
 		s, token := newResetScript(t, side)

@@ -8,7 +8,8 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// RFC 9001, Section 5.7: packets that overtake those that bring their keys wait for them.
+// RFC 9001, Section 5.7 (MUST 1, 2, 3): packets that overtake those that bring their keys wait for them.
+// RFC 9000, Section 12.2 (MUST 1).
 func TestPacketsBeforeKeys(t *testing.T) {
 	for side := range Side(2) {
 		t.Run(side.String(), func(t *testing.T) {
@@ -71,6 +72,7 @@ func TestAsideBound(t *testing.T) {
 }
 
 // Whatever arrives that is no packet of the connection is counted, and changes nothing.
+// RFC 9000, Section 12.3 (MUST 4), Section 13.1 (MUST 1) and Section 14 (MUST 4).
 func TestGarbage(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -111,6 +113,7 @@ func TestGarbage(t *testing.T) {
 }
 
 // One train, one acknowledgment; and data takes it along.
+// RFC 9000, Section 13.2.1 (MUST 3).
 func TestOneAckPerTrain(t *testing.T) {
 	s := newScript(t, Server)
 	var train []byte

@@ -10,6 +10,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
+// RFC 9000, Section 5.1 (MUST 1), Section 10.3.2 (MUST 2) and Section 17.2 (MUST 2, 4).
 func TestConnectionIDGenerator(t *testing.T) {
 	for n := range wire.MaxConnectionIDLen + 1 {
 		gen, err := NewConnectionIDGenerator(n, nil)
@@ -33,6 +34,7 @@ func TestConnectionIDGenerator(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 10.3.2 (MUST 1, 5).
 func TestResetToken(t *testing.T) {
 	key := [32]byte{7}
 	cid := wire.NewConnectionID([]byte("abcdefgh"))

@@ -10,8 +10,12 @@ import (
 // level. RFC 9000, Section 7.5 asks for 4,096 at least; chains of certificates need more.
 const maxCryptoBuffer = 64 << 10
 
-// maxCryptoGaps bounds the holes between what was received ahead. The books of more would outgrow the data.
-const maxCryptoGaps = 256
+// maxCryptoGaps bounds the holes between what was received ahead. The books of more would outgrow the data. It does not hold
+// for the first minCryptoBuffer bytes, which are never refused: RFC 9000, Section 7.5 (MUST 1).
+const (
+	maxCryptoGaps   = 256
+	minCryptoBuffer = 4096
+)
 
 // cryptoStream carries the TLS messages of one encryption level, both ways (RFC 9000, Section 19.6).
 type cryptoStream struct {
@@ -45,7 +49,7 @@ func (s *cryptoIn) add(off uint64, data []byte) bool {
 	}
 	copy(s.buf[off-s.base:], data)
 	s.have.Add(off, end)
-	return s.have.Len() <= maxCryptoGaps
+	return s.have.Len() <= maxCryptoGaps || len(s.buf) <= minCryptoBuffer
 }
 
 // next returns what is contiguous, to be consumed.

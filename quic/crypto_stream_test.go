@@ -74,6 +74,7 @@ func TestCryptoStream(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 7.5 (MUST 1, 2).
 func TestCryptoStreamBound(t *testing.T) {
 	var in cryptoIn
 	if !in.add(maxCryptoBuffer-1, []byte{1}) {
@@ -87,10 +88,17 @@ func TestCryptoStreamBound(t *testing.T) {
 	}
 	in = cryptoIn{}
 	gaps := uint64(0)
-	for in.add(2*gaps+1, []byte{1}) {
+	for in.add(100*gaps+1, []byte{1}) {
 		gaps++
 	}
 	if gaps != maxCryptoGaps {
 		t.Errorf("%d gaps, want %d", gaps, maxCryptoGaps)
+	}
+	// However small the pieces are, some data always has room.
+	in = cryptoIn{}
+	for at := uint64(1); at < minCryptoBuffer; at += 2 {
+		if !in.add(at, []byte{1}) {
+			t.Fatalf("the byte at %d was refused", at)
+		}
 	}
 }

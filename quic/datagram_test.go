@@ -50,6 +50,7 @@ func TestDatagrams(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.21 (MUST 1).
 func TestDatagramErrors(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) { p.cfg[Server].MaxDatagramFrame = -1 })
 	p.establish()

@@ -151,6 +151,8 @@ func demuxLong(first byte, v uint32, dcid, scid string, rest ...byte) []byte {
 	return append(b, rest...)
 }
 
+// RFC 9000, Section 5.2.2 (MUST 1, 2), Section 6.1 (MUST 1), Section 7.2 (MUST 1), Section 10.3 (MUST 3), Section
+// 14.1 (MUST 3) and Section 17.2 (MUST 1, 3).
 func TestDemuxDrops(t *testing.T) {
 	a := newAttempt()
 	padded := func(b []byte, n int) []byte { return append(b, make([]byte, n-len(b))...) }
@@ -233,6 +235,7 @@ func TestDemuxNoRoomForReply(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 6.1 (MUST 1) and Section 17.2.1 (MUST 2, 3, 4, 5).
 func TestDemuxVersionNegotiation(t *testing.T) {
 	d := newDemux(t, DemuxConfig{})
 	long := string(bytes.Repeat([]byte("l"), 255))
@@ -368,6 +371,7 @@ func (a attempt) retried(t testing.TB, pkt []byte) attempt {
 	return a
 }
 
+// RFC 9000, Section 8.1.1 (MUST 1), Section 8.1.3 (MUST 7) and Section 17.2.5.1 (MUST 1).
 func TestDemuxRetryPolicy(t *testing.T) {
 	for _, tt := range []struct {
 		policy    RetryPolicy
@@ -444,6 +448,7 @@ func TestDemuxRetryCIDLengths(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.1.4 (MUST 2).
 func TestDemuxRetryToken(t *testing.T) {
 	otherPort, otherIP := demuxPath, demuxPath
 	otherPort.Remote = netip.AddrPortFrom(demuxPath.Remote.Addr(), 50001)
@@ -510,6 +515,7 @@ func TestDemuxRetryToken(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.1.1 (MUST 1), Section 8.1.3 (MUST 7) and Section 8.1.4 (MUST 1, 2, 3, 4).
 func TestDemuxNewToken(t *testing.T) {
 	otherPort, otherIP, v6 := demuxPath, demuxPath, demuxPath
 	otherPort.Remote = netip.AddrPortFrom(demuxPath.Remote.Addr(), 50001)
@@ -556,6 +562,7 @@ func TestDemuxNewToken(t *testing.T) {
 }
 
 // A token serves one attempt, however many of its Initial packets come, at whichever router of the listener.
+// RFC 9000, Section 8.1.4 (MUST 5).
 func TestDemuxTokenOnce(t *testing.T) {
 	store := NewTokenStore(100)
 	one, two := newDemux(t, DemuxConfig{Tokens: store}), newDemux(t, DemuxConfig{Tokens: store, Rand: seededRand(7)})
@@ -592,6 +599,7 @@ func TestDemuxTokenOnce(t *testing.T) {
 }
 
 // Tokens differ even for one client at one instant, so that nobody can link its connections by them.
+// RFC 9000, Section 8.1.3 (MUST 3, 4).
 func TestTokensDiffer(t *testing.T) {
 	d := newDemux(t, DemuxConfig{})
 	addr := demuxPath.Remote.Addr()
@@ -601,6 +609,7 @@ func TestTokensDiffer(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 10.3 (MUST 2, 4) and Section 10.3.3 (MUST 1).
 func TestDemuxStatelessReset(t *testing.T) {
 	cid := wire.NewConnectionID([]byte("abcdefgh"))
 	want := newResetToken(&demuxKey, cid)

@@ -137,8 +137,9 @@ func (p *testPair) told(side Side, k EventKind) (e Event, ok bool) {
 	return Event{}, false
 }
 
-// The server has the request after half a round trip and answers at once: the client has the answer after one, the time that
-// the handshake takes it.
+// The server has the request after half a round trip and answers at once: the client has the answer after one, the time
+// that the handshake takes it. RFC 9000, Section 13.2.6 (MUST 3). RFC 9001, Section 4.6.1 (MUST 1), Section 4.9.3 (MUST
+// 1) and Section 8.3 (MUST 1).
 func TestEarlyData(t *testing.T) {
 	e := newEarlyPair(t)
 	p := e.pair()
@@ -201,6 +202,7 @@ func TestEarlyData(t *testing.T) {
 }
 
 // A client that sends as much as the limits let it: the rest follows when they rise.
+// RFC 9000, Section 7.4.1 (MUST 8).
 func TestEarlyDataLimits(t *testing.T) {
 	e := newEarlyPair(t, func(cfg [2]*Config) {
 		cfg[Server].StreamWindow, cfg[Server].MaxUniStreams = 1000, 1
@@ -231,6 +233,7 @@ func TestEarlyDataLimits(t *testing.T) {
 }
 
 // Why servers take no early data, and what becomes of it then.
+// RFC 9000, Section 7.4.1 (MUST 5, 6, 7). RFC 9001, Section 4.6.2 (MUST 1, 2).
 func TestEarlyDataRejected(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -415,8 +418,8 @@ func TestEarlyDataVersions(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 9.2: who repeats the client's first flight reaches nothing with it. The genuine client that comes
-// with the same ticket again loses but the round trip.
+// RFC 9001, Section 9.2 (MUST 1): who repeats the client's first flight reaches nothing with it. The genuine client
+// that comes with the same ticket again loses but the round trip.
 func TestEarlyDataReplay(t *testing.T) {
 	e := newEarlyPair(t)
 	var flight [][]byte
@@ -466,6 +469,7 @@ func TestEarlyDataAgainAndAgain(t *testing.T) {
 }
 
 // Clients that are not asked to send no early data, and those without a session can't.
+// RFC 9001, Section 5.6 (MUST 1).
 func TestEarlyDataNotOffered(t *testing.T) {
 	e := newEarlyPair(t)
 	tests := []struct {
@@ -499,6 +503,7 @@ func TestEarlyDataNotOffered(t *testing.T) {
 }
 
 // After a Retry, early data is sent again, with new packet numbers.
+// RFC 9000, Section 17.2.3 (MUST 1).
 func TestEarlyDataRetry(t *testing.T) {
 	e := newEarlyPair(t)
 	p := e.pair(func(p *testPair) { p.demux.Retry = RetryAlways })
@@ -658,6 +663,7 @@ func (s *script) sealEarly(frames ...[]byte) []byte {
 
 // RFC 9000, Section 12.5, and Table 3: what needs a packet of the server to make sense must not be in 0-RTT packets. The
 // limits hold there as they do anywhere.
+// RFC 9000, Section 12.4 (MUST 3). RFC 9001, Section 8.3 (MUST 2).
 func TestEarlyFrames(t *testing.T) {
 	stream := func(id, offset uint64) []byte {
 		return append(wire.AppendStreamHeader(nil, id, offset, 1, false), 'x')
@@ -708,7 +714,7 @@ func TestEarlyFrames(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 7.4.1: a server that accepts early data must not lower its limits.
+// RFC 9000, Section 7.4.1 (MUST 5, 6): a server that accepts early data must not lower its limits.
 func TestEarlyDataLimitsLowered(t *testing.T) {
 	e := newEarlyPair(t)
 	p := e.pair()

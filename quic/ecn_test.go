@@ -3,6 +3,7 @@ package quic
 import "testing"
 
 // RFC 9000, Section 13.4: packets are marked as long as the path keeps the marks, and a mark of congestion counts as one.
+// RFC 9000, Section 13.4.1 (MUST 1).
 func TestECN(t *testing.T) {
 	for side := range Side(2) {
 		for _, tt := range []struct {
@@ -39,6 +40,7 @@ func TestECN(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.3.1 (MUST 1).
 func TestECNCongestion(t *testing.T) {
 	var cwnd [2]int
 	for i, ce := range []bool{false, true} {

@@ -14,6 +14,7 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
+// RFC 9000, Section 7 (MUST 2). RFC 9001, Section 4.1.2 (MUST 1) and Section 4.9.2 (MUST 1).
 func TestHandshake(t *testing.T) {
 	p := newTestPair(t)
 	p.establish()
@@ -39,6 +40,8 @@ func TestHandshake(t *testing.T) {
 }
 
 // Each of the first datagrams of either side may be lost, one or two at a time.
+// RFC 9000, Section 12.5 (MUST 2), Section 13.2.6 (MUST 1) and Section 13.3 (MUST 2). RFC 9001, Section 4 (MUST 1)
+// and Section 4.9 (MUST 1).
 func TestHandshakeLosses(t *testing.T) {
 	for side := range Side(2) {
 		for first := range 6 {
@@ -63,6 +66,7 @@ func TestHandshakeLosses(t *testing.T) {
 }
 
 // A tenth to a third of all datagrams are lost, and some take long ways.
+// RFC 9000, Section 12.4 (MUST 1) and Section 12.3 (MUST 2).
 func TestBadNetwork(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -80,7 +84,9 @@ func TestBadNetwork(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 14.1: datagrams with Initial packets fill 1,200 bytes, those that only acknowledge at a server aside.
+// RFC 9000, Section 14.1 (MUST 1, 2): datagrams with Initial packets fill 1,200 bytes, those that only acknowledge at a
+// server aside. RFC 9000, Section 8.1 (MUST 3, 5) and Section 14 (MUST 1). RFC 9001, Section 9.3 (MUST 1). RFC 9002,
+// Section 6.2.2.1 (MUST 3).
 func TestInitialPadding(t *testing.T) {
 	seen := 0
 	p := newTestPair(t, func(p *testPair) {
@@ -100,8 +106,8 @@ func TestInitialPadding(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 8.1: before the client is known to be where it says, a server sends three times what it received,
-// however often it has to repeat itself.
+// RFC 9000, Section 8.1 (MUST 1, 2): before the client is known to be where it says, a server sends three times what it
+// received, however often it has to repeat itself. RFC 9000, Section 8 (MUST 1) and Section 14.1 (MUST 4).
 func TestAmplificationLimit(t *testing.T) {
 	var sent, received int
 	p := newTestPair(t, func(p *testPair) {
@@ -150,7 +156,8 @@ func TestHandshakeBeyondAmplificationLimit(t *testing.T) {
 	p.establish()
 }
 
-// RFC 9002, Section 6.2.2.1: a client that has nothing in flight still probes, since the server may have sent all it may.
+// RFC 9002, Section 6.2.2.1 (MUST 2): a client that has nothing in flight still probes, since the server may have sent
+// all it may. RFC 9000, Section 8.1 (MUST 4).
 func TestClientBreaksDeadlock(t *testing.T) {
 	n := 0
 	p := newTestPair(t, func(p *testPair) {
@@ -166,6 +173,8 @@ func TestClientBreaksDeadlock(t *testing.T) {
 	p.establish()
 }
 
+// RFC 9000, Section 7 (MUST 1, 2). RFC 9001, Section 4.4 (MUST 1), Section 4.8 (MUST 1) and Section 8.1 (MUST 1, 2,
+// 3).
 func TestHandshakeErrors(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -10,6 +10,7 @@ import (
 )
 
 // RFC 9001, Section 6: keys change while data flows, whoever begins.
+// RFC 9001, Section 6.1 (MUST 1, 2) and Section 6.2 (MUST 1).
 func TestKeyUpdate(t *testing.T) {
 	for side := range Side(2) {
 		p := newTestPair(t)
@@ -39,6 +40,7 @@ func TestKeyUpdate(t *testing.T) {
 }
 
 // RFC 9001, Section 6.5: packets from before the update may come after it; three PTO later the old keys are gone.
+// RFC 9001, Section 6.1 (MUST 3).
 func TestKeyUpdateReordering(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -66,7 +68,8 @@ func TestKeyUpdateReordering(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6.2: a peer that acknowledges a packet under new keys has them, and must use them.
+// RFC 9001, Section 6.2 (MUST 2): a peer that acknowledges a packet under new keys has them, and must use them.
+// RFC 9001, Section 6.4 (MUST 1).
 func TestKeyUpdateNotFollowed(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -88,8 +91,8 @@ func TestKeyUpdateNotFollowed(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6.6: forged packets count, and too many of them end the connection; those that are none of ours do
-// no harm.
+// RFC 9001, Section 6.6 (MUST 5, 6): forged packets count, and too many of them end the connection; those that are none
+// of ours do no harm.
 func TestForgedPackets(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)

@@ -394,7 +394,8 @@ func TestUnknownAddresses(t *testing.T) {
 	}
 }
 
-// A flood of small challenges on the path in use is not answered with a flood of large datagrams: congestion control holds.
+// A flood of small challenges on the path in use is not answered with a flood of large datagrams: congestion control
+// holds. RFC 9000, Section 8.2.2 (MUST 2).
 func TestChallengeFlood(t *testing.T) {
 	s := newScript(t, Server)
 	total := 0

@@ -30,6 +30,7 @@ func retryPacket(h wire.LongHeader, scid ConnectionID, token string) []byte {
 }
 
 // A server that asks for a proof of the address gets it, and the handshake goes on (RFC 9000, Section 8.1.2).
+// RFC 9000, Section 17.2.5.1 (MUST 3) and Section 17.2.5.3 (MUST 1).
 func TestRetry(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) { p.demux = DemuxConfig{Retry: RetryAlways} })
 	p.establish()
@@ -39,7 +40,8 @@ func TestRetry(t *testing.T) {
 	p.transfer(Client, 10_000)
 }
 
-// RFC 9000, Section 17.2.5.2: which Retry packets a client obeys.
+// RFC 9000, Section 17.2.5.2 (MUST 1, 2, 3, 4, 5): which Retry packets a client obeys.
+// RFC 9000, Section 17.2.5.1 (MUST 2, 3) and Section 17.2.5.3 (MUST 2).
 func TestRetryObeyed(t *testing.T) {
 	id := wire.NewConnectionID([]byte("12345678"))
 	p := newTestPair(t)
@@ -91,7 +93,7 @@ func TestRetryObeyed(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 7.3: somebody between can't slip in a Retry unnoticed.
+// RFC 9000, Section 7.3 (MUST 2, 4): somebody between can't slip in a Retry unnoticed.
 func TestInjectedRetry(t *testing.T) {
 	p := newTestPair(t)
 	_, h := firstInitial(t, p)

@@ -339,7 +339,8 @@ func validFrames(s *script) map[wire.FrameType][]byte {
 	return f
 }
 
-// RFC 9000, Section 12.4, Table 3: every frame in every type of packet, at both sides.
+// RFC 9000, Section 12.4 (MUST 3), Table 3: every frame in every type of packet, at both sides.
+// RFC 9000, Section 12.5 (MUST 2), Section 17.2.4 (MUST 1), Section 19.7 (MUST 4) and Section 19.20 (MUST 2).
 func TestFramePlaces(t *testing.T) {
 	for side := range Side(2) {
 		for _, typ := range []wire.PacketType{wire.Initial, wire.Handshake, wire.OneRTT} {
@@ -377,6 +378,8 @@ func TestFramePlaces(t *testing.T) {
 }
 
 // Frames that end too early, or whose fields have values that they may not have.
+// RFC 9000, Section 5.2 (MUST 1), Section 7.5 (MUST 2), Section 11.1 (MUST 1), Section 12.4 (MUST 4, 5) and Section
+// 19.7 (MUST 2).
 func TestMalformedFrames(t *testing.T) {
 	type frame struct {
 		name string
@@ -411,7 +414,7 @@ func TestMalformedFrames(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 12.4: a packet holds at least one frame.
+// RFC 9000, Section 12.4 (MUST 2): a packet holds at least one frame.
 func TestEmptyPacket(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -437,10 +440,26 @@ func TestReservedBits(t *testing.T) {
 		s.peer.sealAll(b, []unsealed{p}, false)
 		s.receive(b)
 		s.wantClosed(ProtocolViolation)
+
+		for _, space := range []recovery.Space{recovery.Initial, recovery.Handshake} {
+			s := newHandshakeScript(t, side, wire.Handshake)
+			if side == Client && space == recovery.Initial {
+				s = newHandshakeScript(t, side, wire.Initial)
+			}
+			w := packetWriter{space: space, rec: &s.peer.rec}
+			p, body, _ := s.peer.beginLong(&w, make([]byte, 0, 1300), 1300)
+			w.buf[0] |= 0x04
+			w.buf = wire.AppendPadding(wire.AppendPing(w.buf), 1200)
+			b := finishPacket(&w, &p, body)
+			s.peer.sealAll(b, []unsealed{p}, false)
+			s.receive(b)
+			s.wantClosed(ProtocolViolation)
+		}
 	}
 }
 
-// TLS messages after the handshake: session tickets for clients, and nothing else (RFC 9001, Section 6).
+// TLS messages after the handshake: session tickets for clients, and nothing else (RFC 9001, Section 6 (MUST 2)).
+// RFC 9001, Section 4.4 (MUST 3).
 func TestPostHandshakeMessages(t *testing.T) {
 	ticket := []byte{4, 0, 0, 3, 1, 2, 3}
 	keyUpdate := []byte{24, 0, 0, 1, 0}

@@ -81,6 +81,7 @@ func TestReadableIsRetracted(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 2.2 (MUST 1).
 func TestReadOutOfOrder(t *testing.T) {
 	const data = "0123456789"
 	frames := [][2]int{{0, 3}, {3, 5}, {5, 6}, {6, 10}}
@@ -231,7 +232,8 @@ func TestFinalSize(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 4.1.
+// RFC 9000, Section 4.1 (MUST 2).
+// RFC 9000, Section 19.9 (MUST 2) and Section 19.10 (MUST 4).
 func TestFlowControlLimits(t *testing.T) {
 	cfg := tableConfig
 	cfg.StreamWindow, cfg.MaxStreamWindow = 100, 100
@@ -267,6 +269,7 @@ func TestFlowControlLimits(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 4.2 (MUST 1).
 func TestWindowsFollowTheReader(t *testing.T) {
 	tt := newTable(t, Server)
 	data := strings.Repeat("x", 10_000)
@@ -377,6 +380,7 @@ func TestConnectionWindowIsAheadOfStreams(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 4.5 (MUST 1).
 func TestResetByThePeer(t *testing.T) {
 	eachReceivingPart(t, func(tt *tableTest, s *Stream) {
 		id := uint64(s.ID())
@@ -503,6 +507,7 @@ func TestStopSendingInEachState(t *testing.T) {
 }
 
 // STREAM frames received after STOP_SENDING still count (RFC 9000, Section 3.5), their room is given back at once.
+// RFC 9000, Section 4.5 (MUST 1).
 func TestDataAfterStopSending(t *testing.T) {
 	for _, end := range []string{"fin", "reset"} {
 		eachReceivingPart(t, func(tt *tableTest, s *Stream) {
@@ -639,6 +644,7 @@ func TestGapsAreBounded(t *testing.T) {
 	tt.wantCode(tt.handleStream(tt.now, 2, 1+2*maxGaps+2, []byte("x"), false), InternalError, "one gap too many")
 }
 
+// RFC 9000, Section 4.2 (MUST 1) and Section 4.6 (MUST 5).
 func TestBlockedFramesChangeNothing(t *testing.T) {
 	tt := newTable(t, Server)
 	tt.must(tt.handleDataBlocked(0))

@@ -43,6 +43,7 @@ var sendStates = []struct {
 	}, sendResetRecvd},
 }
 
+// RFC 9000, Section 3.3 (MUST 1, 2), Section 3.5 (MUST 1) and Section 13.3 (MUST 1).
 func TestResetAndStopSendingInEachState(t *testing.T) {
 	for _, state := range sendStates {
 		for _, d := range []Dir{Bidi, Uni} {
@@ -106,6 +107,7 @@ func TestResetAndStopSendingInEachState(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 4.5 (MUST 2).
 func TestEndOfStream(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -319,6 +321,7 @@ func TestPacketWithoutRoom(t *testing.T) {
 	tt.wantPacket("")
 }
 
+// RFC 9000, Section 2.2 (MUST 3), Section 4.1 (MUST 1, 3) and Section 19.10 (MUST 3).
 func TestStreamFlowControlOfThePeer(t *testing.T) {
 	limits := tableLimits
 	limits.uni = 100
@@ -365,6 +368,7 @@ func TestNotBlockedWithoutMoreToWrite(t *testing.T) {
 	tt.wantPacket("STREAM 2 100+0 fin")
 }
 
+// RFC 9000, Section 2.2 (MUST 3), Section 4.1 (MUST 1, 3), Section 13.3 (MUST 3) and Section 19.9 (MUST 1).
 func TestConnectionFlowControlOfThePeer(t *testing.T) {
 	limits := tableLimits
 	limits.maxData = 100
@@ -391,6 +395,7 @@ func TestConnectionFlowControlOfThePeer(t *testing.T) {
 	tt.wantPacket("RESET_STREAM 6 code 5 size 60")
 }
 
+// RFC 9000, Section 19.9 (MUST 1).
 func TestResetGivesBackNoCredit(t *testing.T) {
 	limits := tableLimits
 	limits.maxData = 100
@@ -537,6 +542,7 @@ func TestWritableIsRetracted(t *testing.T) {
 	tt.wantEvents("")
 }
 
+// RFC 9000, Section 3.5 (MUST 1).
 func TestStopSendingTellsOnceAndFailsWrites(t *testing.T) {
 	tt := newTable(t, Server)
 	tt.stream(0, 0, "request", true)

@@ -345,6 +345,7 @@ func (e *modelEnd) settle() {
 	e.flight = slices.Delete(e.flight, i, i+1)
 }
 
+// RFC 9000, Section 2.2 (MUST 1, 2).
 func TestStreamsModel(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, seed) })

@@ -291,6 +291,8 @@ var streamFrames = []struct {
 }
 
 // RFC 9000, Sections 19.4, 19.5, 19.8, 19.10 and 19.13: which frames are permitted for which streams.
+// RFC 9000, Section 19.4 (MUST 1), Section 19.5 (MUST 1, 2), Section 19.8 (MUST 1), Section 19.10 (MUST 1, 2) and
+// Section 19.13 (MUST 1).
 func TestFramesPermittedByStreamType(t *testing.T) {
 	for _, f := range streamFrames {
 		t.Run(f.name, func(t *testing.T) {
@@ -310,7 +312,7 @@ func TestFramesPermittedByStreamType(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 3.2: any of these frames opens a stream of the peer, and those of the same kind before it.
+// RFC 9000, Section 3.2 (MUST 1): any of these frames opens a stream of the peer, and those of the same kind before it.
 func TestFramesOpenStreamsOfThePeer(t *testing.T) {
 	for _, f := range streamFrames {
 		t.Run(f.name, func(t *testing.T) {
@@ -339,7 +341,8 @@ func TestFramesOpenStreamsOfThePeer(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 4.6.
+// RFC 9000, Section 4.6 (MUST 3).
+// RFC 9000, Section 19.11 (MUST 4).
 func TestStreamLimitOfThePeer(t *testing.T) {
 	for _, f := range streamFrames {
 		t.Run(f.name, func(t *testing.T) {
@@ -363,6 +366,7 @@ func TestNoStreamsAllowedToThePeer(t *testing.T) {
 	tt.wantCode(tt.handleStream(tt.now, 2, 0, nil, true), StreamLimitError, "unidirectional")
 }
 
+// RFC 9000, Section 2.1 (MUST 1), Section 4.6 (MUST 2, 4) and Section 19.11 (MUST 2, 3).
 func TestOpenStreamsUpToTheLimit(t *testing.T) {
 	for _, side := range []Side{Client, Server} {
 		for _, d := range []Dir{Bidi, Uni} {
@@ -458,7 +462,7 @@ func TestInitialStreamCredit(t *testing.T) {
 	}
 }
 
-// RFC 9000, Sections 19.11 and 19.14.
+// RFC 9000, Section 4.6 (MUST 1), Section 19.11 (MUST 1) and Section 19.14 (MUST 1).
 func TestStreamLimitsBeyondTheIDs(t *testing.T) {
 	for _, d := range []Dir{Bidi, Uni} {
 		tt := newTable(t, Client)
@@ -582,6 +586,7 @@ func TestStreamCreditWaitsForTheApplication(t *testing.T) {
 	tt.wantPacket("MAX_STREAMS unidirectional 20")
 }
 
+// RFC 9000, Section 4.6 (MUST 5).
 func TestMaxStreamsIsSentAgainWhenLost(t *testing.T) {
 	tt := newTable(t, Server)
 	end := func(i uint64) {

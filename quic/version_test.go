@@ -454,6 +454,7 @@ func TestForgedVersion(t *testing.T) {
 }
 
 // RFC 9369, Section 4.1: once there was a CRYPTO frame, no other version can follow; packets of others are dropped.
+// RFC 9000, Section 5.2.1 (MUST 1).
 func TestVersionIsSettled(t *testing.T) {
 	s := newHandshakeScript(t, Client, wire.Handshake)
 	if !s.c.hs.settled || s.c.version != Version1 {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// RFC 9000, Section 14 (MUST 2, 3).
 func TestCapabilities(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
 		got := listen(t, address, Config{Errors: true}).Capabilities()

@@ -112,6 +112,7 @@ func TestAppLimitedDoesNotGrow(t *testing.T) {
 	})
 }
 
+// RFC 9002, Section 7.3.1 (MUST 1) and Section 7.3.2 (MUST 1, 2).
 func TestRecoveryPeriod(t *testing.T) {
 	each(t, func(t *testing.T, p *path, beta float64) {
 		for range 3 {
@@ -149,6 +150,7 @@ func TestRecoveryPeriod(t *testing.T) {
 	})
 }
 
+// RFC 9002, Section 7.6.2 (MUST 2).
 func TestPersistentCongestion(t *testing.T) {
 	each(t, func(t *testing.T, p *path, _ float64) {
 		for range 5 {
@@ -207,6 +209,7 @@ func TestMaxDatagramSize(t *testing.T) {
 	})
 }
 
+// RFC 9002, Section 7.3.3 (MUST 1).
 func TestNewRenoAddsOnePacketPerWindow(t *testing.T) {
 	p := newPath(NewNewReno(mss), 50*ms)
 	p.round(false)

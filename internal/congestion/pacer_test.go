@@ -16,6 +16,7 @@ func spend(p *Pacer, now monotime.Time) (packets int) {
 	return packets
 }
 
+// RFC 9002, Section 7.7 (MUST 1).
 func TestPacerBurst(t *testing.T) {
 	for rate, want := range map[uint64]int{
 		1e3: 10, 1e6: 10, 5e6: 10, // at least ten packets

@@ -16,6 +16,7 @@ func window(size, most uint64) *Window {
 	return w
 }
 
+// RFC 9000, Section 4.1 (MUST 2).
 func TestWindowHoldsThePeerToItsLimit(t *testing.T) {
 	w := window(1000, 1000)
 	if !w.Receive(1, 999) || !w.Receive(1, 1) {
@@ -139,6 +140,7 @@ func TestWindowLimitIsEncodable(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 4.1 (MUST 3).
 func TestCredit(t *testing.T) {
 	var c Credit
 	if c.Available() != 0 || c.Raise(0) {

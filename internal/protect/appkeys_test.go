@@ -119,6 +119,7 @@ func TestKeyUpdateLabel(t *testing.T) {
 }
 
 // Many updates, by either side in turn, each followed by packets both ways.
+// RFC 9001, Section 6.1 (MUST 2, 3) and Section 6.2 (MUST 1, 2).
 func TestKeyUpdates(t *testing.T) {
 	for _, suite := range suites {
 		a, b := newEnd(t, suite), newEnd(t, suite)
@@ -159,7 +160,7 @@ func TestKeyUpdates(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6.1: when an update may be started.
+// RFC 9001, Section 6.1 (MUST 1, 2): when an update may be started.
 func TestInitiateUpdate(t *testing.T) {
 	a, b := newEnd(t, AES128GCM), newEnd(t, AES128GCM)
 	pkt := a.send()
@@ -220,6 +221,7 @@ func TestFirstPacketUpdated(t *testing.T) {
 }
 
 // A packet of the old phase is dropped, not more, once the old keys are gone.
+// RFC 9001, Section 5.5 (MUST 2).
 func TestTooLateForPreviousKeys(t *testing.T) {
 	a, b := newEnd(t, AES128GCM), newEnd(t, AES128GCM)
 	exchange(a, b)
@@ -242,7 +244,8 @@ func TestTooLateForPreviousKeys(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6.4: packet numbers and phases ascend together.
+// RFC 9001, Section 6.4 (MUST 2): packet numbers and phases ascend together.
+// RFC 9001, Section 5.5 (MUST 1).
 func TestOldKeysAfterNew(t *testing.T) {
 	t.Run("old keys, higher number", func(t *testing.T) {
 		a, b := newEnd(t, AES128GCM), newEnd(t, AES128GCM)
@@ -299,7 +302,7 @@ func TestAckUnderOldKeys(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6.6.
+// RFC 9001, Section 6.6 (MUST 1, 2, 3, 5, 6).
 func TestLimits(t *testing.T) {
 	for suite, want := range map[Suite][2]uint64{
 		AES128GCM: {1 << 23, 1 << 52}, AES256GCM: {1 << 23, 1 << 52}, ChaCha20Poly1305: {1 << 62, 1 << 36},
@@ -350,6 +353,7 @@ func TestLimits(t *testing.T) {
 
 // The next keys are there before the key phase can change, except while the previous ones are kept: the work for a
 // packet does not depend on its key phase.
+// RFC 9001, Section 6.3 (MUST 1, 2).
 func TestKeysHeld(t *testing.T) {
 	a, b := newEnd(t, AES128GCM), newEnd(t, AES128GCM)
 	if b.keys.other != nil {

@@ -87,6 +87,7 @@ func sealShort(s *Sealer, pn uint64, payload string) []byte {
 }
 
 // No packet that differs in a single bit opens, and the last 16 bytes, which may be a stateless reset token, survive.
+// RFC 9001, Section 5.4.2 (MUST 1).
 func TestForgeries(t *testing.T) {
 	for _, suite := range suites {
 		sealer, opener := pair(t, suite)
@@ -117,6 +118,7 @@ func TestForgeries(t *testing.T) {
 	}
 }
 
+// RFC 9001, Section 5.3 (MUST 1).
 func TestUnknownSuiteAndVersion(t *testing.T) {
 	for _, tt := range []struct {
 		v wire.Version

@@ -71,6 +71,7 @@ func sampleDCID(t testing.TB) wire.ConnectionID {
 }
 
 // RFC 9001, Appendix A.1 and A.5; RFC 9369, Appendix A.1.
+// RFC 9001, Section 5.2 (MUST 1).
 func TestSampleKeys(t *testing.T) {
 	client, server, err := InitialSecrets(wire.Version1, sampleDCID(t))
 	client2, server2, err2 := InitialSecrets(wire.Version2, sampleDCID(t))
@@ -172,6 +173,7 @@ func TestSampleInitial(t *testing.T) {
 }
 
 // RFC 9001, Appendix A.4; RFC 9369, Appendix A.4.
+// RFC 9000, Section 17.2.5.2 (MUST 3).
 func TestSampleRetry(t *testing.T) {
 	for v, sample := range map[wire.Version]string{wire.Version1: sampleRetry, wire.Version2: sampleRetryV2} {
 		want := unhex(t, sample)

@@ -17,6 +17,7 @@ func (s *sender) ackECN(largest uint64, c *wire.ECNCounts) {
 	}
 }
 
+// RFC 9000, Section 13.4.2.2 (MUST 1, 2).
 func TestECNValidation(t *testing.T) {
 	type counts = wire.ECNCounts
 	for _, test := range []struct {
@@ -48,6 +49,7 @@ func TestECNValidation(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 13.4.2.1 (MUST 1).
 func TestECNReorderedAcks(t *testing.T) {
 	s := confirmed(t)
 	for range 4 {
@@ -60,6 +62,7 @@ func TestECNReorderedAcks(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 13.4.2.2 (MUST 1).
 func TestECNTestEnds(t *testing.T) {
 	s := confirmed(t)
 	for range ecnTestPackets {
@@ -85,6 +88,7 @@ func TestECNTestEnds(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.3.1 (MUST 1).
 func TestCongestionMarkIsCongestion(t *testing.T) {
 	s := confirmed(t)
 	window := s.Cwnd()

@@ -50,6 +50,7 @@ func (r *receiver) sendAck(want ...uint64) wire.AckFrame {
 	return f
 }
 
+// RFC 9000, Section 13.2.1 (MUST 1, 2, 4).
 func TestAckPolicy(t *testing.T) {
 	const elicits, plain = true, false
 	type arrival struct {
@@ -106,6 +107,7 @@ func TestAckPolicy(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 13.2.5 (MUST 1).
 func TestAckDelay(t *testing.T) {
 	r := newReceiver(t, AppData)
 	r.add(3)
@@ -117,6 +119,7 @@ func TestAckDelay(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 13.4.1 (MUST 1).
 func TestAckECNCounts(t *testing.T) {
 	r := newReceiver(t, AppData)
 	r.Add(r.now, 0, true, 0)
@@ -131,6 +134,7 @@ func TestAckECNCounts(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 12.3 (MUST 4).
 func TestDuplicates(t *testing.T) {
 	r := newReceiver(t, AppData)
 	r.add(0, 1, 5)
@@ -141,6 +145,7 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 12.3 (MUST 4) and Section 13.2.3 (MUST 1, 2).
 func TestReceivedIsBounded(t *testing.T) {
 	r := newReceiver(t, AppData)
 	for pn := uint64(0); pn < 10*maxReceivedRanges; pn += 2 {
@@ -170,6 +175,7 @@ func TestAckFitsRoom(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 13.2.3 (MUST 1, 2).
 func TestAckOfAck(t *testing.T) {
 	r := newReceiver(t, AppData)
 	r.add(0, 1, 2, 5, 6, 9, 10)

@@ -138,6 +138,7 @@ func pns(lo, hi uint64) (v []uint64) {
 	return v
 }
 
+// RFC 9002, Section 5.2 (MUST 1, 2) and Section 5.3 (MUST 1, 2).
 func TestRTT(t *testing.T) {
 	s := confirmed(t)
 	if s.SRTT() != 333*ms || s.MinRTT() != 0 || s.PTO(Initial) != (333+4*166)*ms+2*ms {
@@ -174,6 +175,7 @@ func TestRTT(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 5.1 (MUST 1).
 func TestRTTSamples(t *testing.T) {
 	s := newSender(t, nil)
 	// Initial packets: the peer does not delay, whatever it says. Before confirmation, max_ack_delay is no limit.
@@ -244,6 +246,7 @@ func TestPacketThreshold(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 6.2.1 (MUST 5).
 func TestTimeThreshold(t *testing.T) {
 	s := confirmed(t)
 	s.sendN(2, 0)
@@ -259,6 +262,7 @@ func TestTimeThreshold(t *testing.T) {
 	s.wantInFlight(0)
 }
 
+// RFC 9002, Section 6.1.2 (MUST 1).
 func TestTimeThresholdHasAGranularity(t *testing.T) {
 	s := confirmed(t)
 	s.sendN(2, 0)
@@ -279,6 +283,7 @@ func TestAckOfUnsent(t *testing.T) {
 	s.heard(nil, nil)
 }
 
+// RFC 9000, Section 12.3 (MUST 1).
 func TestSkippedPacketNumbers(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.Seed = [2]uint64{1, 2} })
 	s.SetHandshakeConfirmed()
@@ -309,6 +314,7 @@ func TestSkippedPacketNumbers(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 6.2 (MUST 1), Section 6.2.1 (MUST 4) and Section 6.2.4 (MUST 1, 2).
 func TestProbeTimeout(t *testing.T) {
 	s := confirmed(t)
 	s.send(AppData, data)
@@ -349,6 +355,7 @@ func TestProbeTimeout(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 6.2.1 (MUST 3).
 func TestProbeTimeoutNeedsConfirmedHandshake(t *testing.T) {
 	s := newSender(t, nil)
 	s.send(AppData, data)
@@ -361,6 +368,7 @@ func TestProbeTimeoutNeedsConfirmedHandshake(t *testing.T) {
 	s.wantInFlight(1)
 }
 
+// RFC 9002, Section 6.2.1 (MUST 2) and Section 6.2.2 (MUST 1).
 func TestProbeTimeoutInHandshake(t *testing.T) {
 	s := newSender(t, nil)
 	s.send(Initial, data)
@@ -382,6 +390,7 @@ func TestProbeTimeoutInHandshake(t *testing.T) {
 	s.wantInFlight(3)
 }
 
+// RFC 9002, Section 6.2.2.1 (MUST 1).
 func TestAmplificationLimitStopsProbeTimeout(t *testing.T) {
 	s := newSender(t, nil)
 	s.send(Initial, data)
@@ -406,6 +415,7 @@ func (s *sender) wantLate(by time.Duration) {
 	}
 }
 
+// RFC 9002, Section 6.2.2.1 (MUST 2, 3). RFC 9000, Section 8.1 (MUST 4).
 func TestClientKeepsServerFromDeadlock(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.Client = true })
 	s.wantTimeout(-1)
@@ -460,6 +470,7 @@ func TestProbesThatCannotBeSent(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.6.2 (MUST 2).
 func TestPersistentCongestion(t *testing.T) {
 	// RFC 9002, Section 7.6.3's example, in tenths of its time: (SRTT + 4 RTTVar + max_ack_delay) is 0.2 s.
 	for _, arrived := range []bool{false, true} {
@@ -519,6 +530,7 @@ func TestPersistentCongestionNeedsSample(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.4 (MUST 1). RFC 9000, Section 13.3 (MUST 4).
 func TestSpuriousLossIsTakenBack(t *testing.T) {
 	s := confirmed(t)
 	window := s.Cwnd()
@@ -548,6 +560,7 @@ func TestSpuriousLossIsTakenBack(t *testing.T) {
 	s.heard([]uint64{16}, nil)
 }
 
+// RFC 9002, Section 6.4 (MUST 1). RFC 9000, Section 12.3 (MUST 2).
 func TestDropSpaceForgets(t *testing.T) {
 	s := newSender(t, nil)
 	s.send(Initial, data)
@@ -561,6 +574,7 @@ func TestDropSpaceForgets(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 12.3 (MUST 2) and Section 17.2.5.3 (MUST 2).
 func TestRequeue(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.Client = true })
 	s.send(Initial, data)
@@ -577,6 +591,7 @@ func TestRequeue(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9.4 (MUST 1, 2).
 func TestResetPath(t *testing.T) {
 	s := confirmed(t)
 	s.sendN(3, 0)
@@ -604,6 +619,7 @@ func TestResetPath(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9.4 (MUST 1).
 func TestOldPathLossIsNoCongestion(t *testing.T) {
 	s := confirmed(t)
 	s.sendN(3, 0)
@@ -692,6 +708,7 @@ func TestAbandon(t *testing.T) {
 	s.heard([]uint64{0}, nil)
 }
 
+// RFC 9000, Section 13.2.1 (MUST 5).
 func TestWantPing(t *testing.T) {
 	s := confirmed(t)
 	for range wantPingAfter {
@@ -712,6 +729,7 @@ func TestWantPing(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7 (MUST 2) and Section 7.7 (MUST 1).
 func TestCongestionWindowBlocks(t *testing.T) {
 	s := newSender(t, func(c *Config) { c.NoPacing = false })
 	s.SetHandshakeConfirmed()

@@ -118,6 +118,7 @@ func jain(shares []float64) float64 {
 }
 
 // TestFairness: flows over one bottleneck share it, and together use it.
+// RFC 9002, Section 7 (MUST 1).
 func TestFairness(t *testing.T) {
 	for _, test := range []struct {
 		name        string

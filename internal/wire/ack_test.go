@@ -119,6 +119,7 @@ func TestAckDelay(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.3 (MUST 1).
 func TestAckRoundTrip(t *testing.T) {
 	f := AckFrame{Ranges: []AckRange{{MaxVarint - 3, MaxVarint}, {7, 9}, {0, 5}}, Delay: 5, HasECN: true, ECN: ECNCounts{9, 8, 7}}
 	b := appendAckFrame(nil, f)

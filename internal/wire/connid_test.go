@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// RFC 9000, Section 17.2 (MUST 2, 4).
 func TestConnectionID(t *testing.T) {
 	for n := range MaxConnectionIDLen + 1 {
 		b := bytes.Repeat([]byte{0xab}, n)

@@ -142,6 +142,7 @@ var frames = []struct {
 		[]byte{0x03, 5, 0, 0, 0, 1, 2, 0x40, 64}, 0, false},
 }
 
+// RFC 9000, Section 12.4 (MUST 5) and Section 19.3 (MUST 1).
 func TestFrames(t *testing.T) {
 	for _, tt := range frames {
 		t.Run(tt.name, func(t *testing.T) {
@@ -186,6 +187,8 @@ func TestStreamHeaderToEnd(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.3.1 (MUST 1), Section 19.6 (MUST 1), Section 19.7 (MUST 2), Section 19.8 (MUST 2), Section
+// 19.11 (MUST 1), Section 19.14 (MUST 1), Section 19.15 (MUST 1, 6) and Section 4.6 (MUST 1).
 func TestMalformedFrames(t *testing.T) {
 	max := AppendVarint(nil, MaxVarint)
 	for _, tt := range []struct {

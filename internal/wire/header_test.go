@@ -27,6 +27,7 @@ func TestPacketTypes(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2 (MUST 6).
 func TestLongHeader(t *testing.T) {
 	const pn, payload = 0x1234567, 30
 	for i, typ := range []PacketType{Initial, ZeroRTT, Handshake, Initial, ZeroRTT, Handshake} {
@@ -67,6 +68,7 @@ func TestLongHeader(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.3.1 (MUST 2).
 func TestShortHeader(t *testing.T) {
 	for _, spin := range []bool{false, true} {
 		for _, phase := range []bool{false, true} {
@@ -120,6 +122,7 @@ func TestInvariant(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2 (MUST 1, 3, 5) and Section 17.2.5.2 (MUST 4).
 func TestMalformedLongHeaders(t *testing.T) {
 	id21 := string(make([]byte, 21))
 	payload := append([]byte{0, 20}, make([]byte, 20)...) // no token, then 20 bytes
@@ -150,6 +153,7 @@ func TestMalformedLongHeaders(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2.1 (MUST 1, 2).
 func TestVersionNegotiation(t *testing.T) {
 	grease := ReservedVersion(0x12345678)
 	if !grease.Reserved() || Version1.Reserved() || grease == ReservedVersion(0x87654321) {
@@ -179,6 +183,7 @@ func TestVersionNegotiation(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2.5 (MUST 1).
 func TestRetry(t *testing.T) {
 	tag := []byte("0123456789abcdef")
 	b := AppendRetry(nil, 0xab, Version1, cid("client"), cid("server"), []byte("a token"))

@@ -6,6 +6,7 @@ import (
 )
 
 // RFC 9000, Appendix A.2.
+// RFC 9000, Section 17.1 (MUST 1, 2).
 func TestPNLen(t *testing.T) {
 	for _, tt := range []struct {
 		pn, next uint64

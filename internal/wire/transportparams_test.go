@@ -41,6 +41,7 @@ func defaultParams() TransportParameters {
 	return p
 }
 
+// RFC 9000, Section 7.4 (MUST 2) and Section 7.4.2 (MUST 1).
 func TestTransportParameters(t *testing.T) {
 	only4, only6 := fullParams(), fullParams()
 	only4.Preferred.IPv6 = netip.AddrPort{}
@@ -92,6 +93,7 @@ func TestTransportParameters(t *testing.T) {
 }
 
 // Parameters that a client sets but may not send are not sent.
+// RFC 9000, Section 18.2 (MUST 1, 8).
 func TestClientSendsNoServerParameters(t *testing.T) {
 	p := fullParams()
 	got, err := ParseTransportParameters(AppendTransportParameters(nil, &p, false, 0), false)
@@ -109,6 +111,7 @@ func param(id uint64, v ...byte) []byte {
 
 func intParam(id, v uint64) []byte { return param(id, AppendVarint(nil, v)...) }
 
+// RFC 9000, Section 4.6 (MUST 1), Section 7.3 (MUST 3), Section 7.4 (MUST 1) and Section 18.2 (MUST 5, 7, 9).
 func TestBadTransportParameters(t *testing.T) {
 	initial, original := param(0x0f, 'i'), param(0, 'o')
 	preferred := func(id string) []byte {
@@ -208,6 +211,7 @@ func TestLongIdleTimeout(t *testing.T) {
 }
 
 // What a peer makes up costs no more than it takes on the wire: many unknown parameters are read fast, few are kept.
+// RFC 9000, Section 7.4.2 (MUST 1).
 func TestManyUnknownParameters(t *testing.T) {
 	b := param(0x0f, 'i')
 	for i := range uint64(20_000) {
