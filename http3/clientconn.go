@@ -25,6 +25,8 @@ type ClientConn struct {
 	controller *h3driver.ClientController
 	local      net.Addr
 	remote     net.Addr
+	sessions   *sessions
+	early      bool // it began with early data; set before the connection is used
 
 	// Guarded by transport.mu.
 	active  int  // requests
@@ -86,6 +88,9 @@ func (c *ClientConn) closeNow() { c.controller.Close(h3.NoError, "") }
 // onEvent runs in the connection's step.
 func (c *ClientConn) onEvent(ev h3driver.Event) {
 	switch ev.Kind {
+	case h3driver.EventEstablished:
+		c.early = ev.Early
+		return
 	case h3driver.EventGoAway, h3driver.EventClosed:
 		c.transport.retire(c)
 		return

@@ -32,6 +32,7 @@ type clientExchange struct {
 	proceedOnce sync.Once     // closes it
 	stopped     atomic.Bool   // the body is not wanted
 	gzip        bool          // we asked for gzip of our own accord
+	late        bool          // not to be sent in early data
 
 	notify chan struct{} // capacity 1: there is something new below
 
@@ -269,6 +270,9 @@ func (x *clientExchange) handleInterim(b *fieldBuffer) error {
 func (x *clientExchange) repeatable(err error, reused bool) bool {
 	if x.req.Context().Err() != nil {
 		return false
+	}
+	if x.conn.failedEarly() || errors.Is(err, quic.ErrEarlyDataRejected) {
+		return true
 	}
 	if !x.opened {
 		// Nothing was sent.

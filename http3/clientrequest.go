@@ -34,7 +34,7 @@ func (x *clientExchange) firstPart() (p h3driver.Part, whole bool, err error) {
 		return p, false, err
 	}
 	c.fields = x.appendFields(c.fields)
-	p = h3driver.Part{Header: c.fields, Release: c}
+	p = h3driver.Part{Header: c.fields, Release: c, Early: x.mayBeEarly()}
 	if x.trace != nil && x.trace.WroteHeaderField != nil {
 		for _, f := range c.fields {
 			x.trace.WroteHeaderField(f.Name, []string{f.Value})

@@ -182,7 +182,16 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 	if t.QUIC != nil {
 		transport = *t.QUIC
 	}
+	t.memory.once.Do(t.memory.init)
 	transport.TLS = t.tlsConfig(host)
+	c.sessions = &sessions{all: transport.TLS.ClientSessionCache, authority: c.key}
+	if c.sessions.all == nil {
+		c.sessions.all = t.memory.sessions
+	}
+	transport.TLS.ClientSessionCache = c.sessions
+	if transport.Tokens == nil {
+		transport.Tokens = tokens{t.memory.tokens, c.key}
+	}
 	connection, err := endpoint.Dial(ctx, addr, &engine.DialConfig{
 		QUIC: &transport,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
@@ -194,6 +203,7 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 			c.controller = driver.Controller()
 			return driver, nil
 		},
+		EarlyStart: transport.EarlyData,
 		CloseError: &quic.ApplicationError{Code: uint64(h3.NoError)},
 	})
 	if err != nil {

@@ -30,6 +30,20 @@
 // concurrent streams wait in line. A request's httptrace.ClientTrace is told of the connection as a [*ClientConn], from
 // which statistics can be read.
 //
+// A connection to a server that the Transport knows resumes its TLS session, which spares certificates and signatures.
+//
+// # Early data
+//
+// With EarlyData in the QUIC config of a Transport, GET, HEAD, OPTIONS and TRACE requests without a body leave at once where it
+// resumes a session, a round trip earlier than they else could (0-RTT). An attacker can replay them to the server, so
+// that it is off by default on both sides, and for requests that may do no harm twice. All others wait until the
+// handshake is complete. What the server does not take is sent again.
+//
+// A Server whose QUIC config has EarlyData takes each session's early data once, and answers before the handshake is complete.
+// A handler learns of it by [IsEarly], or the Early-Data header field, and can [AwaitHandshake]; until then
+// Request.TLS.HandshakeComplete is false. Requests with other methods are answered with status 425: see
+// Server.AllowEarly. A net/http/httputil.ReverseProxy as handler passes the field on, and 425 back (RFC 8470).
+//
 // Browsers and other clients that begin with HTTP/1.1 or HTTP/2 need to be told that a site speaks HTTP/3 too: see
 // [WithAltSvc].
 //

@@ -17,6 +17,7 @@ type exchange struct {
 	stream *h3driver.Stream
 	ctx    requestContext
 
+	early   bool // the request may be a replay
 	hasBody bool // the request has one, or trailers
 	body    requestBody
 	w       response
@@ -47,9 +48,12 @@ func (x *exchange) serve(b *fieldBuffer, fin bool) {
 	}
 	r, err := x.newRequest(b.fields, fin)
 	b.free()
-	if err != nil {
+	switch {
+	case err != nil:
 		x.refuse(http.StatusBadRequest)
-	} else {
+	case x.early && !server.allowsEarly(r):
+		x.refuse(http.StatusTooEarly)
+	default:
 		x.run(server.handler(), r)
 	}
 	x.ctx.end(context.Canceled)

@@ -28,6 +28,7 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 		}
 	}
 	header := toHeader(rest)
+	state := x.conn.connectionState()
 	if authority == "" {
 		authority = header.Get("Host")
 	}
@@ -57,7 +58,7 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 		Host:       authority,
 		RequestURI: path,
 		RemoteAddr: x.conn.remoteName,
-		TLS:        x.conn.tls,
+		TLS:        state,
 		Trailer:    declaredTrailers(header),
 		Body:       http.NoBody,
 	}).WithContext(&x.ctx)
@@ -69,6 +70,9 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 				r.ContentLength = n
 			}
 		}
+	}
+	if x.early = x.early && !state.HandshakeComplete; x.early {
+		r = x.mark(r)
 	}
 	x.body.request = r
 	return r, nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type Server struct {
 	TLSConfig *tls.Config
 	// QUIC configures the connections; its TLS field is ignored. MaxBidiStreams is how many requests a client may
 	// have running at a time on one connection; of requests that it abandons, the handlers of as many again may go on,
-	// and further ones are rejected. Optional.
+	// and further ones are rejected. With EarlyData, requests may come in early data: see AllowEarly. Optional.
 	QUIC *quic.Config
 	// Engine configures what lies around the connections: when clients must prove their address, how many connections
 	// there may be. Its QUIC, NewApplication and CloseError are ignored. Optional.
@@ -50,6 +51,11 @@ type Server struct {
 	// answered with status 431. Default 64 KiB.
 	MaxHeaderBytes int
 
+	// AllowEarly says whether a handler gets a request that came in early data and may be a replay, for which IsEarly reports
+	// true; others are answered with status 425, upon which the client sends them again. Default: those with a safe
+	// method (GET, HEAD, OPTIONS, TRACE).
+	AllowEarly func(*http.Request) bool
+
 	// BaseContext returns the context that all requests on l derive from. Default context.Background.
 	BaseContext func(l *Listener) context.Context
 	// ConnContext may change the context of the requests of one connection. It must not block. Optional.
@@ -58,7 +64,8 @@ type Server struct {
 	Logger *slog.Logger
 
 	mu        sync.Mutex
-	endpoints map[*engine.Endpoint]struct{}
+	endpoints map[*engine.Endpoint]*engine.Listener
+	keys      [][32]byte    // of session tickets
 	done      chan struct{} // closed with closed; made with endpoints
 	closed    bool          // Shutdown or Close was called
 }
@@ -144,7 +151,11 @@ func (s *Server) listen(l *Listener, h *handlers) (*engine.Endpoint, error) {
 	}
 	transport.TLS = s.TLSConfig.Clone()
 	transport.TLS.NextProtos = []string{NextProto}
+	if transport.EarlyData && transport.SessionData == nil {
+		transport.SessionData = h3.SessionData(s.h3Config())
+	}
 	cfg.QUIC = &transport
+	cfg.EarlyStart = transport.EarlyData
 	cfg.CloseError = &quic.ApplicationError{Code: uint64(h3.NoError)}
 	base := context.Background()
 	if s.BaseContext != nil {
@@ -167,16 +178,32 @@ func (s *Server) listen(l *Listener, h *handlers) (*engine.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := endpoint.Listen(&cfg); err != nil {
+	listener, err := endpoint.Listen(&cfg)
+	if err != nil {
 		endpoint.Close()
 		return nil, err
 	}
+	if s.keys != nil {
+		listener.SetSessionTicketKeys(s.keys)
+	}
 	if s.endpoints == nil {
 		s.done = make(chan struct{})
-		s.endpoints = make(map[*engine.Endpoint]struct{})
+		s.endpoints = make(map[*engine.Endpoint]*engine.Listener)
 	}
-	s.endpoints[endpoint] = struct{}{}
+	s.endpoints[endpoint] = listener
 	return endpoint, nil
+}
+
+// SetSessionTicketKeys replaces the keys of TLS session tickets, as tls.Config's method of this name does, at any time: the
+// first one encrypts, all of them decrypt. Servers that share keys resume each other's sessions; for early data they must
+// share QUIC.EarlyDataStore, too. By default keys are random and change every day.
+func (s *Server) SetSessionTicketKeys(keys [][32]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = slices.Clone(keys)
+	for _, l := range s.endpoints {
+		l.SetSessionTicketKeys(keys)
+	}
 }
 
 // stop marks the server closed and returns what it serves on.

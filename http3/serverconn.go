@@ -24,9 +24,11 @@ type ServerConn struct {
 	local      net.Addr
 	remote     net.Addr
 	remoteName string
-	tls        *tls.ConnectionState
+	tls        *tls.ConnectionState // when the connection was made
 	ctx        context.Context
-	running    atomic.Int32 // handlers
+	running    atomic.Int32  // handlers
+	early      bool          // the handshake is not complete; in the step
+	handshake  chan struct{} // closed when it is, or the connection has ended; nil unless it began early
 }
 
 // LocalAddr returns the server's UDP address when the connection was made.
@@ -54,7 +56,7 @@ func (s *Server) newConn(base context.Context, h *handlers, info engine.ConnInfo
 		c.ctx = s.ConnContext(c.ctx, c)
 	}
 	driver := h3driver.NewServer(&h3driver.Config{
-		H3:            &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes},
+		H3:            s.h3Config(),
 		OnEvent:       c.onEvent,
 		HeaderTimeout: s.ReadHeaderTimeout,
 		IdleTimeout:   s.IdleTimeout,
@@ -62,6 +64,8 @@ func (s *Server) newConn(base context.Context, h *handlers, info engine.ConnInfo
 	c.controller = driver.Controller()
 	return driver
 }
+
+func (s *Server) h3Config() *h3.Config { return &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes} }
 
 // maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request
 // that its client abandons makes room for another at once, though its handler may take its time to notice.
@@ -93,6 +97,7 @@ func (b *fieldBuffer) free() {
 // onEvent runs in the connection's step.
 func (c *ServerConn) onEvent(ev h3driver.Event) {
 	if ev.Stream == nil {
+		c.onHandshake(ev)
 		return
 	}
 	x, _ := ev.Stream.Value.(*exchange)
@@ -104,7 +109,7 @@ func (c *ServerConn) onEvent(ev h3driver.Event) {
 			ev.Stream.CancelWrite(h3.RequestRejected)
 			return
 		}
-		x = &exchange{conn: c, stream: ev.Stream}
+		x = &exchange{conn: c, stream: ev.Stream, early: c.early}
 		x.ctx.Context = c.ctx
 		ev.Stream.Value = x
 		c.handlers.start(request{x, copyFields(ev.Fields), ev.Fin})

@@ -23,9 +23,13 @@ import (
 // fields must not be changed after the first request. The zero value is ready to use. While it has no connection it
 // holds neither sockets nor goroutines.
 type Transport struct {
-	// TLSClientConfig is cloned for each connection; ServerName defaults to the URL's host, NextProtos becomes "h3".
+	// TLSClientConfig is cloned for each connection; ServerName defaults to the URL's host, NextProtos becomes "h3". Without
+	// a ClientSessionCache the Transport keeps the sessions of the last 64 servers in memory, unless
+	// SessionTicketsDisabled is set.
 	TLSClientConfig *tls.Config
-	// QUIC configures the connections; its TLS field is ignored. Optional.
+	// QUIC configures the connections; its TLS field is ignored. With its EarlyData, the requests that come first on a
+	// connection to a server known already leave in early data, if they have no body and a safe method: see the package
+	// comment. Optional.
 	QUIC *quic.Config
 	// Resolve returns the addresses to try for a host name and port (a number), the preferred one first. Default: the
 	// system's resolver, with IPv6 and IPv4 in turns.
@@ -52,8 +56,9 @@ type Transport struct {
 	mu       sync.Mutex
 	closed   bool
 	pool     map[string]*poolEntry // by host:port
-	endpoint *engine.Endpoint      // nil while nobody uses it
-	users    int                   // of endpoint: connections and attempts at one
+	memory   memory
+	endpoint *engine.Endpoint // nil while nobody uses it
+	users    int              // of endpoint: connections and attempts at one
 }
 
 const (
@@ -70,13 +75,14 @@ const (
 // It sends a request again, on a new connection, where the server can't have processed it: it refused the request
 // (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent; and where a
 // reused connection ended without an answer, if the method is idempotent. A body that was read must then have a
-// GetBody.
+// GetBody. Likewise where it was sent in early data and the server did not take that, or answered with status 425.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	key, err := checkRequest(req)
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
+	late := false
 	for attempt := 1; ; attempt++ {
 		conn, reused, err := t.acquire(req.Context(), key)
 		if err != nil {
@@ -84,9 +90,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		x := newClientExchange(conn, req)
+		x.late = late
 		res, err := x.roundTrip()
 		if err == nil {
-			return res, nil
+			if !x.tooEarly(res) {
+				return res, nil
+			}
+			late = true
+			res.Body.Close()
+			continue
 		}
 		if attempt == maxAttempts || !x.repeatable(err, reused) {
 			x.closeBody()
