@@ -7,6 +7,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -65,6 +66,22 @@ func (c *controller) Do(ctx context.Context, f func(*engine.Session, *h3.Conn)) 
 		return err
 	}
 	return session.Connection().Do(func(s *engine.Session) { f(s, c.d.h3) })
+}
+
+// Settings returns the peer's settings, unknown ones included. It waits for them, until ctx ends. They must not be changed.
+func (c *controller) Settings(ctx context.Context) ([]h3.Setting, error) {
+	d := c.d
+	for {
+		d.mu.Lock()
+		settings, ok, err, settled := d.settings, d.hasSettings, d.err, d.settled.Opening()
+		d.mu.Unlock()
+		if ok || err != nil {
+			return settings, err
+		}
+		if err := blocking.Await(ctx, settled); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Stats returns the connection's counters, after its end the last ones; zero before it is established. It must not be

@@ -50,6 +50,11 @@ type driver struct {
 	avail  blocking.Slot // NextEvent waits here
 	told   bool          // EventClosed is in the queue, or was
 	err    error         // why the connection ended
+
+	settings     []h3.Setting // the peer's
+	hasSettings  bool
+	settled      blocking.Gate // the peer's settings have arrived
+	datagramRoom blocking.Gate // QUIC's queue has room for datagrams again
 }
 
 func (d *driver) init(side quic.Side, cfg *Config) {
@@ -196,6 +201,10 @@ func (d *driver) dispatch(session *engine.Session) bool {
 	}
 	switch ev.Kind {
 	case h3.EventSettings:
+		d.mu.Lock()
+		d.settings, d.hasSettings = ev.Settings, true
+		d.settled.Open()
+		d.mu.Unlock()
 		d.tell(Event{Kind: EventSettings, Settings: ev.Settings})
 	case h3.EventHeaders:
 		if s == nil {
@@ -206,7 +215,7 @@ func (d *driver) dispatch(session *engine.Session) bool {
 		}
 		s.mu.Lock()
 		if ev.Fin {
-			s.in.end(io.EOF)
+			s.endRead(io.EOF)
 		} else if s.in.err == nil {
 			s.in.more = true
 		}
@@ -227,12 +236,18 @@ func (d *driver) dispatch(session *engine.Session) bool {
 		if s.in.err == nil {
 			s.in.trailers = fields
 			if ev.Fin {
-				s.in.end(io.EOF)
+				s.endRead(io.EOF)
 			} else {
 				s.in.more = true
 			}
 		}
 		s.mu.Unlock()
+	case h3.EventDatagram:
+		s.openGates()
+	case h3.EventDatagramsWritable:
+		d.mu.Lock()
+		d.datagramRoom.Open()
+		d.mu.Unlock()
 	case h3.EventReset:
 		if s.ended == nil {
 			s.ended = ev.Err
@@ -304,6 +319,8 @@ func (d *driver) end(err error) {
 	d.closed = true
 	d.mu.Lock()
 	d.err = err
+	d.settled.Open()
+	d.datagramRoom.Open()
 	waiting := slices.Concat(d.ready, d.waiting, d.held)
 	d.ready = nil
 	d.mu.Unlock()

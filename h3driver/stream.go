@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -31,6 +32,7 @@ type Stream struct {
 	// Guarded by d.mu: see eventQueue.
 	queuedHeaders bool
 	queuedInterim int
+	datagrams     blocking.Gate // one has arrived, or none will any more; likewise
 
 	readLock  sync.Mutex // makes readers take turns
 	writeLock sync.Mutex // makes writers take turns
@@ -136,7 +138,7 @@ func (s *Stream) service() {
 		s.h.Reset(h3.InternalError)
 		s.h.StopSending(h3.InternalError)
 		if s.in.err == nil {
-			s.in.end(fault)
+			s.endRead(fault)
 		}
 		s.endContext(fault)
 	}
@@ -154,7 +156,7 @@ func (s *Stream) failRead(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.in.err == nil {
-		s.in.end(err)
+		s.endRead(err)
 	}
 	s.endContext(err)
 }
@@ -188,7 +190,7 @@ func (s *Stream) closeLocked(err error) (done Releaser) {
 	}
 	s.closed = true
 	if s.in.err == nil {
-		s.in.end(err)
+		s.endRead(err)
 	}
 	done = s.out.fail(err)
 	s.endContext(s.failure())

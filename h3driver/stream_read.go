@@ -27,12 +27,14 @@ type incoming struct {
 	stopCode            h3.ErrCode
 }
 
-// end sets what Read returns after the buffered bytes.
-func (in *incoming) end(err error) {
+// endRead sets what Read returns after the buffered bytes; with s.mu held.
+func (s *Stream) endRead(err error) {
+	in := &s.in
 	in.err = err
 	in.complete = err == io.EOF
 	in.more = false
 	in.slot.Wake()
+	s.openGates()
 }
 
 // Read reads the body of the peer's message; on a client that of the final response. It returns io.EOF at the end of
@@ -109,7 +111,7 @@ func (s *Stream) fill() {
 		case errors.Is(err, quic.ErrWouldBlock):
 			in.more = false
 		default:
-			in.end(err)
+			s.endRead(err)
 		}
 	}
 	if in.ring.Len() == 0 {
@@ -145,7 +147,7 @@ func (s *Stream) CancelRead(code h3.ErrCode) {
 	}
 	in.dst = nil
 	in.cancelled, in.stopCode = true, code
-	in.end(err)
+	s.endRead(err)
 	if code != h3.NoError {
 		s.endContext(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -28,11 +29,11 @@ type Conn struct {
 	ready        []*Stream  // have something for the step to do, each once
 	spare        []*Stream  // the other half of a double buffer
 	arrived      [2][]*Stream
-	arrival      [2]gate // the peer opened a stream
-	streams      [2]gate // the peer allows more streams
-	datagrams    gate    // a datagram has arrived
-	datagramRoom gate    // QUIC's queue has room for datagrams again
-	err          error   // why the connection ended
+	arrival      [2]blocking.Gate // the peer opened a stream
+	streams      [2]blocking.Gate // the peer allows more streams
+	datagrams    blocking.Gate    // a datagram has arrived
+	datagramRoom blocking.Gate    // QUIC's queue has room for datagrams again
+	err          error            // why the connection ended
 }
 
 // LocalAddr returns the address of this side, a *net.UDPAddr.
@@ -101,7 +102,7 @@ func (c *Conn) open(ctx context.Context, dir quic.Dir) (*Stream, error) {
 				c.adopt(s, q)
 			} else if errors.Is(err, quic.ErrStreamLimit) {
 				c.mu.Lock()
-				wait = c.streams[dir].opening()
+				wait = c.streams[dir].Opening()
 				c.mu.Unlock()
 			}
 		}); gone != nil {
@@ -113,7 +114,7 @@ func (c *Conn) open(ctx context.Context, dir quic.Dir) (*Stream, error) {
 		case wait == nil:
 			return nil, err
 		}
-		if err := await(ctx, wait); err != nil {
+		if err := blocking.Await(ctx, wait); err != nil {
 			return nil, err
 		}
 	}
@@ -144,10 +145,10 @@ func (c *Conn) accept(ctx context.Context, dir quic.Dir) (*Stream, error) {
 			c.mu.Unlock()
 			return s, nil
 		}
-		err, arrival := c.err, c.arrival[dir].opening()
+		err, arrival := c.err, c.arrival[dir].Opening()
 		c.mu.Unlock()
 		if err == nil {
-			err = await(ctx, arrival)
+			err = blocking.Await(ctx, arrival)
 		}
 		if err != nil {
 			return nil, err
@@ -177,7 +178,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error)
 
 // tryDatagram runs f in the connection's step until it returns something else than quic.ErrWouldBlock; after that it waits
 // for g.
-func (c *Conn) tryDatagram(ctx context.Context, g *gate, f func(*quic.Conn) error) error {
+func (c *Conn) tryDatagram(ctx context.Context, g *blocking.Gate, f func(*quic.Conn) error) error {
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -187,7 +188,7 @@ func (c *Conn) tryDatagram(ctx context.Context, g *gate, f func(*quic.Conn) erro
 		if gone := c.do(func(conn *quic.Conn) {
 			if err = f(conn); errors.Is(err, quic.ErrWouldBlock) {
 				c.mu.Lock()
-				wait = g.opening()
+				wait = g.Opening()
 				c.mu.Unlock()
 			}
 		}); gone != nil {
@@ -196,7 +197,7 @@ func (c *Conn) tryDatagram(ctx context.Context, g *gate, f func(*quic.Conn) erro
 		if wait == nil {
 			return err
 		}
-		if err := await(ctx, wait); err != nil {
+		if err := blocking.Await(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -239,7 +240,7 @@ func (c *Conn) opened(q *quic.Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.arrived[dir] = append(c.arrived[dir], s)
-	c.arrival[dir].open()
+	c.arrival[dir].Open()
 }
 
 // gone takes leave of a stream that is over. One that nobody has accepted will not be.
@@ -264,11 +265,11 @@ func (c *Conn) end(err error) {
 	c.ready = nil
 	for dir := range 2 {
 		c.arrived[dir] = nil
-		c.arrival[dir].open()
-		c.streams[dir].open()
+		c.arrival[dir].Open()
+		c.streams[dir].Open()
 	}
-	c.datagrams.open()
-	c.datagramRoom.open()
+	c.datagrams.Open()
+	c.datagramRoom.Open()
 	c.mu.Unlock()
 	if c.lone != nil {
 		c.lone.stream.close(err)

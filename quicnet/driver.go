@@ -65,15 +65,15 @@ func (d *Driver) ProcessReads(s *engine.Session) error {
 			c.gone(own, s.Now())
 		case quic.EventStreamsAvailable:
 			c.mu.Lock()
-			c.streams[ev.Dir].open()
+			c.streams[ev.Dir].Open()
 			c.mu.Unlock()
 		case quic.EventDatagramReceived:
 			c.mu.Lock()
-			c.datagrams.open()
+			c.datagrams.Open()
 			c.mu.Unlock()
 		case quic.EventDatagramsWritable:
 			c.mu.Lock()
-			c.datagramRoom.open()
+			c.datagramRoom.Open()
 			c.mu.Unlock()
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -18,7 +19,7 @@ type Listener struct {
 
 	mu      sync.Mutex
 	arrived []*Conn // established, not yet accepted
-	arrival gate
+	arrival blocking.Gate
 	closed  bool
 }
 
@@ -71,7 +72,7 @@ func (l *Listener) ready(c *Conn) error {
 		return errBacklog
 	}
 	l.arrived = append(l.arrived, c)
-	l.arrival.open()
+	l.arrival.Open()
 	return nil
 }
 
@@ -89,7 +90,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 				return c, nil
 			}
 		}
-		closed, arrival := l.closed, l.arrival.opening()
+		closed, arrival := l.closed, l.arrival.Opening()
 		l.mu.Unlock()
 		if closed {
 			return nil, net.ErrClosed
@@ -115,7 +116,7 @@ func (l *Listener) Close() error {
 	l.mu.Lock()
 	l.closed = true
 	l.arrived = nil
-	l.arrival.open()
+	l.arrival.Open()
 	l.mu.Unlock()
 	return l.l.Close()
 }

@@ -135,7 +135,7 @@ func (n netListener) Close() error {
 	n.l.mu.Lock()
 	unwanted, closed := n.l.arrived, n.l.closed
 	n.l.arrived, n.l.closed = nil, true
-	n.l.arrival.open()
+	n.l.arrival.Open()
 	n.l.mu.Unlock()
 	if closed {
 		return net.ErrClosed

@@ -1,0 +1,113 @@
+package h3driver
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/internal/blocking"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// UseDatagrams says that the request has a use for HTTP datagrams though it is no extended CONNECT: see h3.Stream. It must be
+// called from OnEvent, for EventHeaders.
+func (s *Stream) UseDatagrams() {
+	if s.h != nil {
+		s.h.UseDatagrams()
+	}
+}
+
+// SendDatagram sends a copy of p as an HTTP datagram of the request (RFC 9297): once and unreliably, after the header section
+// and before the end of our message. While QUIC's queue of datagrams is full it waits, until ctx ends. Errors: those of
+// h3.Stream.TrySendDatagram.
+func (s *Stream) SendDatagram(ctx context.Context, p []byte) error {
+	return s.tryDatagram(ctx, &s.d.datagramRoom, func(h *h3.Stream) error { return h.TrySendDatagram(p) })
+}
+
+// ReceiveDatagram copies the next HTTP datagram of the request to p and returns its length. It waits for one, until ctx ends.
+// A datagram longer than p is lost, and the error io.ErrShortBuffer. After the end of the peer's message it returns what Read
+// does.
+func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
+	err = s.tryDatagram(ctx, &s.datagrams, func(h *h3.Stream) error {
+		d, err := h.TryReceiveDatagram()
+		if n = copy(p, d); n < len(d) {
+			return io.ErrShortBuffer
+		}
+		if errors.Is(err, quic.ErrWouldBlock) {
+			// HTTP/3 hears of CancelRead later in the step, and nothing happens then.
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.in.err != nil {
+				return s.in.err
+			}
+		}
+		return err
+	})
+	return n, err
+}
+
+// MaxDatagramLen returns the length in bytes of the longest datagram that SendDatagram takes now, 0 if the peer takes none. It
+// changes with the path.
+func (s *Stream) MaxDatagramLen() (n int) {
+	s.do(func(h *h3.Stream) { n = h.MaxDatagramLen() })
+	return n
+}
+
+// tryDatagram runs f in the connection's step until it returns something else than quic.ErrWouldBlock; after that it waits
+// for g, which d.mu guards.
+func (s *Stream) tryDatagram(ctx context.Context, g *blocking.Gate, f func(*h3.Stream) error) error {
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		var wait <-chan struct{}
+		var err error
+		if gone := s.do(func(h *h3.Stream) {
+			if err = f(h); errors.Is(err, quic.ErrWouldBlock) {
+				s.d.mu.Lock()
+				wait = g.Opening()
+				s.d.mu.Unlock()
+			}
+		}); gone != nil {
+			return gone
+		}
+		if wait == nil {
+			return err
+		}
+		if err := blocking.Await(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// do runs f in the connection's step, or returns why the stream is over.
+func (s *Stream) do(f func(*h3.Stream)) error {
+	over := true
+	session := s.d.session.Load()
+	if session == nil {
+		return errStreamOver // the request is not opened yet
+	}
+	session.Connection().Do(func(*engine.Session) {
+		if over = s.h == nil; !over {
+			f(s.h)
+		}
+	})
+	if !over {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.in.err != nil {
+		return s.in.err
+	}
+	return errStreamOver
+}
+
+// openGates has those try again who wait for datagrams of s, or for room for them.
+func (s *Stream) openGates() {
+	s.d.mu.Lock()
+	s.datagrams.Open()
+	s.d.mu.Unlock()
+}
