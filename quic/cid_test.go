@@ -32,6 +32,84 @@ func TestConnectionIDsIssued(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1.1 (MUST 2): every ID issued serves, until it is retired.
+func TestConnectionIDsServe(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		before := s.c.Stats().PacketsReceived
+		for _, l := range s.c.local.active {
+			s.peer.path.dcid, s.peer.path.dcidSeq = l.id, l.seq
+			s.send(wire.AppendPing(nil))
+		}
+		if got := s.c.Stats().PacketsReceived - before; got != maxIssuedCIDs {
+			t.Errorf("%v: packets to %d connection IDs taken", side, got)
+		}
+		s.send(wire.AppendRetireConnectionID(nil, 1))
+		s.peer.path.dcid, s.peer.path.dcidSeq = testCID(1), 1
+		s.send(wire.AppendPing(nil))
+		if got := s.c.Stats().PacketsReceived - before; got != maxIssuedCIDs+1 {
+			t.Errorf("%v: a packet to a retired connection ID was taken", side)
+		}
+		s.wantOpen()
+	}
+}
+
+// RFC 9000, Section 5.1.1 (MUST 3): the peer says how many it wants.
+func TestConnectionIDLimitOfThePeer(t *testing.T) {
+	p := newTestPair(t)
+	p.run("limits", func() bool {
+		for _, c := range p.conn {
+			if c == nil || c.local.limit < maxIssuedCIDs {
+				return false
+			}
+		}
+		return true
+	})
+	for _, c := range p.conn {
+		c.local.limit = 2 // as if the parameter had said so
+	}
+	p.establish()
+	p.idle(time.Second)
+	for side, c := range p.conn {
+		if len(c.local.active) != 2 {
+			t.Errorf("%v issued %d connection IDs", Side(side), len(c.local.active))
+		}
+		s := p.script(t, Side(side))
+		s.send(wire.AppendRetireConnectionID(nil, c.local.active[1].seq))
+		s.wantOne(s.sent(), wire.FrameNewConnectionID)
+		if len(c.local.active) != 2 {
+			t.Errorf("%v has %d connection IDs after one was retired", Side(side), len(c.local.active))
+		}
+	}
+}
+
+// repeatingCIDs generates every connection ID several times.
+type repeatingCIDs struct{ n int }
+
+func (g *repeatingCIDs) Len() int               { return 8 }
+func (g *repeatingCIDs) Generate() ConnectionID { g.n++; return testCID(uint64(g.n / 4)) }
+
+// RFC 9000, Section 5.1 (MUST 2): no ID is issued twice, whatever the generator does.
+func TestConnectionIDsDiffer(t *testing.T) {
+	for side := range Side(2) {
+		p := newTestPair(t, func(p *testPair) { p.cfg[side].ConnectionIDs = new(repeatingCIDs) })
+		p.establish()
+		p.idle(time.Second)
+		p.conn[side].RotateConnectionIDs()
+		p.idle(time.Second)
+		seen := map[ConnectionID]bool{}
+		for _, l := range p.conn[side].local.active {
+			if seen[l.id] {
+				t.Errorf("%v issued %v twice", side, l.id)
+			}
+			seen[l.id] = true
+		}
+		if len(seen) != maxIssuedCIDs || p.err(side) != nil {
+			t.Errorf("%v: %d connection IDs, %v", side, len(seen), p.err(side))
+		}
+	}
+}
+
 // RFC 9000, Section 5.1.1 (MUST 1): a retired ID is replaced.
 func TestConnectionIDReplaced(t *testing.T) {
 	for side := range Side(2) {

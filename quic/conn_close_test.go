@@ -223,6 +223,20 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 10.1 (MUST 1): however short the idle timeout, there is time to find out about losses.
+func TestShortIdleTimeout(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) { p.cfg[Client].IdleTimeout = 2 * time.Millisecond })
+	p.establish()
+	for p.step(p.now.Add(time.Second)) {
+	}
+	for side, c := range p.conn {
+		c.now = c.arrivals.last
+		if got, want := c.idleDeadline().Sub(c.arrivals.last), 3*c.rec.PTO(recovery.AppData); got != want || c.idleTimeout != 2*time.Millisecond {
+			t.Errorf("%v: idle after %v, want %v", Side(side), got, want)
+		}
+	}
+}
+
 // A quiet connection stays if it sends PING, at half the idle timeout at the latest.
 func TestKeepAlive(t *testing.T) {
 	for side := range Side(2) {

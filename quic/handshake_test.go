@@ -239,6 +239,54 @@ func TestHandshakeErrors(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 7.3 (MUST 2, 4): the connection IDs that a peer says it used are those that it did.
+func TestConnectionIDsAuthenticated(t *testing.T) {
+	used, other := testCID(1), testCID(2)
+	for _, tt := range []struct {
+		name    string
+		side    Side // who checks
+		retried bool
+		tp      wire.TransportParameters
+		ok      bool
+	}{
+		{"client", Server, false, wire.TransportParameters{InitialSCID: used}, true},
+		{"client, another source", Server, false, wire.TransportParameters{InitialSCID: other}, false},
+		{"client, no source", Server, false, wire.TransportParameters{}, false},
+		{"server", Client, false, wire.TransportParameters{InitialSCID: used, OriginalDCID: used}, true},
+		{"server, another source", Client, false, wire.TransportParameters{InitialSCID: other, OriginalDCID: used}, false},
+		{"server, another destination", Client, false, wire.TransportParameters{InitialSCID: used, OriginalDCID: other}, false},
+		{"server, Retry on its side only", Client, false, wire.TransportParameters{InitialSCID: used, OriginalDCID: used, RetrySCID: used, HasRetrySCID: true}, false},
+		{"server, Retry on our side only", Client, true, wire.TransportParameters{InitialSCID: used, OriginalDCID: used}, false},
+		{"server, another Retry", Client, true, wire.TransportParameters{InitialSCID: used, OriginalDCID: used, RetrySCID: other, HasRetrySCID: true}, false},
+		{"server, Retry", Client, true, wire.TransportParameters{InitialSCID: used, OriginalDCID: used, RetrySCID: used, HasRetrySCID: true}, true},
+	} {
+		c := newTestPair(t).conn[Client]
+		c.side = tt.side
+		c.hs.peerSCID, c.hs.origDCID, c.hs.initialDCID, c.hs.retried = used, used, used, tt.retried
+		if got := c.checkConnectionIDs(&tt.tp); (got == "") != tt.ok {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+	}
+}
+
+// RFC 9000, Section 7.4 (MUST 1), and Section 7.3 (MUST 3): what parameters must not say ends the connection.
+func TestParameterErrors(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"missing":   {},
+		"cut short": {0x0f, 8, 1},
+		"invalid":   {0x0f, 0, 0x0e, 1, 1}, // active_connection_id_limit of 1
+		"twice":     {0x0f, 0, 0x0f, 0},
+		"wrong":     {0x0f, 1, 0xff, 0x00, 1, 0xff},
+	} {
+		for side := range Side(2) {
+			c := newHandshakeScript(t, side, wire.Handshake).c
+			if err := c.setPeerParameters(b); err == nil || err.Code != TransportParameterError {
+				t.Errorf("%s, %v: %v", name, side, err)
+			}
+		}
+	}
+}
+
 func TestHandshakeTimeout(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) {
 		p.cfg[Client].HandshakeTimeout = 3 * time.Second

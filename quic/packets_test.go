@@ -85,7 +85,7 @@ func TestPacketsOnTheWire(t *testing.T) {
 // has no session ID.
 func TestFirstFlight(t *testing.T) {
 	for _, retry := range []bool{false, true} {
-		cache := tokenCache{"server.test 1": []byte("kept")}
+		cache := tokenCache{"server.test 1": append(make([]byte, tokenPrefix), "kept"...)}
 		p := newTestPair(t, func(p *testPair) { p.cfg[Client].Tokens, p.segs = cache, 1 })
 		c := p.conn[Client]
 		hello := slices.Clone(c.hs.spaces[recovery.Initial].crypto.out.buf)

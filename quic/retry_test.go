@@ -119,9 +119,18 @@ func TestNewToken(t *testing.T) {
 		if p.retries != 1-i {
 			t.Errorf("connection %d: %d retries", i, p.retries)
 		}
-		if len(cache["server.test 1"]) == 0 {
-			t.Errorf("connection %d: no token kept", i)
+		// RFC 9000, Section 8.1.3 (MUST 2, 6): those of Retry packets are not for later.
+		if token := cache["server.test 1"]; len(token) <= tokenPrefix || token[tokenPrefix] != newTokenKind {
+			t.Errorf("connection %d: kept token %x", i, token)
 		}
+	}
+	// RFC 9000, Section 8.1.3 (MUST 5): nor is a token for other servers.
+	p := newTestPair(t, func(p *testPair) {
+		p.cfg[Client].Tokens = cache
+		p.cfg[Client].TLS.ServerName = "other.test"
+	})
+	if _, h := firstInitial(t, p); len(h.Token) > 0 || len(cache) != 1 {
+		t.Errorf("another server gets the token %x", h.Token)
 	}
 }
 

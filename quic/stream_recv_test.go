@@ -438,6 +438,32 @@ func TestResetAfterAllDataIsIgnored(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 4.4 (MUST 1): the end of one direction of a stream leaves the flow control of the other alone.
+func TestFlowControlOfTheOtherDirection(t *testing.T) {
+	tt := newTable(t, Client)
+	s := tt.mustOpen(Bidi)
+	s.Reset(1)
+	tt.ack(tt.packet(1200))
+	tt.recv(s, 0, strings.Repeat("x", 10_000), false)
+	tt.wantCode(tt.handleStream(tt.now, uint64(s.ID()), 10_000, []byte("x"), false), FlowControlError, "after our reset")
+	s.Discard(5000)
+	tt.wantPacket(fmt.Sprintf("MAX_STREAM_DATA %d 15000", s.ID()))
+	tt.recv(s, 10_000, "x", false)
+
+	limits := tableLimits
+	limits.bidiRemote = 100
+	tt = newTableWith(t, Client, tableConfig, limits)
+	s = tt.mustOpen(Bidi)
+	tt.must(tt.handleReset(uint64(s.ID()), 1, 0))
+	if n, _ := s.TryWrite(make([]byte, 200), false); n != 100 {
+		t.Errorf("%d bytes written after the peer's reset, want 100", n)
+	}
+	tt.must(tt.handleMaxStreamData(uint64(s.ID()), 150))
+	if n, _ := s.TryWrite(make([]byte, 200), false); n != 50 {
+		t.Errorf("%d bytes written after MAX_STREAM_DATA, want 50", n)
+	}
+}
+
 func TestResetWhileDataIsMissing(t *testing.T) {
 	eachReceivingPart(t, func(tt *tableTest, s *Stream) {
 		tt.recv(s, 5, "world", true)

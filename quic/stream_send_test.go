@@ -108,6 +108,21 @@ func TestResetAndStopSendingInEachState(t *testing.T) {
 }
 
 // RFC 9000, Section 4.5 (MUST 2).
+// RFC 9000, Section 3.3 (MUST 2): a stream that was reset is not said to be blocked.
+func TestResetStreamIsNotBlocked(t *testing.T) {
+	limits := tableLimits
+	limits.uni = 100
+	tt := newTableWith(t, Client, tableConfig, limits)
+	s := tt.mustOpen(Uni)
+	s.TryWrite(make([]byte, 150), false)
+	tt.wantPacket("STREAM 2 0+100")
+	s.TryWrite(make([]byte, 50), false)
+	s.Reset(1)
+	tt.wantPacket("RESET_STREAM 2 code 1 size 100")
+	tt.must(tt.handleMaxStreamData(2, 1000))
+	tt.wantPacket("")
+}
+
 func TestEndOfStream(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -501,6 +501,41 @@ func TestPersistentCongestion(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.6.2 (MUST 1): only packets that the peer had to acknowledge tell of persistent congestion.
+func TestPersistentCongestionNeedsElicitingPackets(t *testing.T) {
+	// Persistent congestion makes the lowest RTT start anew.
+	for flags, want := range map[Flags]time.Duration{data: 80 * ms, InFlight: 50 * ms} {
+		s := confirmed(t)
+		s.send(AppData, data)
+		s.wait(50 * ms)
+		s.ack(AppData, 0, 0, 0)
+		s.wait(ms)
+		for range 6 {
+			s.send(AppData, flags)
+			s.wait(200 * ms)
+		}
+		s.send(AppData, data)
+		s.wait(80 * ms)
+		s.ack(AppData, 0, 7, 7)
+		if s.MinRTT() != want {
+			t.Errorf("flags %b: MinRTT %v, want %v", flags, s.MinRTT(), want)
+		}
+	}
+}
+
+// RFC 9002, Section 6.2.1 (MUST 1): on a path whose RTT never varies, the timer has its granularity on top.
+func TestProbeTimeoutHasAGranularity(t *testing.T) {
+	s := confirmed(t)
+	for pn := range uint64(100) {
+		s.send(AppData, data)
+		s.wait(10 * ms)
+		s.ack(AppData, 0, pn, pn)
+	}
+	if got := s.PTO(Initial); s.RTTVar() > ms/100 || got != 11*ms {
+		t.Errorf("PTO %v with an RTT of %v that varies by %v", got, s.SRTT(), s.RTTVar())
+	}
+}
+
 // RFC 9002, Section 5.2: a way that has become longer shows after persistent congestion.
 func TestPersistentCongestionForgetsMinRTT(t *testing.T) {
 	s := confirmed(t)
