@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// schema is the CDDL of the drafts.
+type schema struct {
+	text  string
+	rules map[string]string // names of the rules, by their lower case
+}
+
+var draftNames = []string{
+	"draft-ietf-quic-qlog-main-schema.md", "draft-ietf-quic-qlog-quic-events.md", "draft-ietf-quic-qlog-h3-events.md",
+}
+
+func readSchema(dir string) (schema, error) {
+	s := schema{rules: map[string]string{}}
+	for _, name := range draftNames {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return s, err
+		}
+		s.add(string(b))
+	}
+	return s, nil
+}
+
+var (
+	block     = regexp.MustCompile(`(?ms)^~~~ *cddl$\n(.*?)^~~~$`)
+	extension = regexp.MustCompile(`(?m)^\s*\* \$\$[a-z0-9-]+\s*$`)
+	ruleName  = regexp.MustCompile(`(?m)^([A-Za-z][A-Za-z0-9]*) *=`)
+)
+
+// add takes the CDDL out of a draft. Definitions that one draft repeats of another are taken once; extension points are
+// closed.
+func (s *schema) add(draft string) {
+	var text strings.Builder
+	for _, m := range block.FindAllStringSubmatch(draft, -1) {
+		body := extension.ReplaceAllString(m[1], "")
+		names := ruleName.FindAllStringSubmatch(body, -1)
+		repeated := len(names) > 0
+		for _, n := range names {
+			repeated = repeated && s.rules[strings.ToLower(n[1])] != ""
+		}
+		if repeated {
+			continue
+		}
+		for _, n := range names {
+			s.rules[strings.ToLower(n[1])] = n[1]
+		}
+		text.WriteString(body)
+		text.WriteString("\n")
+	}
+	s.text += text.String()
+}
+
+// rule returns the name of the rule for an event, "" if there is none: "quic:mtu_updated" is a QUICMTUUpdated.
+func (s *schema) rule(event string) string {
+	return s.rules[strings.ToLower(strings.NewReplacer(":", "", "_", "").Replace(event))]
+}
