@@ -2,6 +2,7 @@ package h3
 
 import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -18,6 +19,9 @@ func (c *Conn) receiveControl(s *inStream) Event {
 				break
 			}
 			c.checkControlFrame(s.typ, s.left)
+			if c.q.Traced() && !s.typ.known() {
+				c.q.Trace(&qlog.HTTP3FrameParsed{StreamID: uint64(s.qs.ID()), Frame: tracedUnknown(s.typ, int(s.left))})
+			}
 			continue
 		}
 		if !s.typ.known() {
@@ -31,6 +35,9 @@ func (c *Conn) receiveControl(s *inStream) Event {
 		if err != nil {
 			c.criticalError(err)
 			break
+		}
+		if c.q.Traced() {
+			c.traceControlFrame(s.qs.ID(), s.typ, payload)
 		}
 		ev := c.controlFrame(s.typ, payload)
 		s.done()

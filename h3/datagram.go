@@ -5,6 +5,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/internal/bytequeue"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -66,7 +67,11 @@ func (s *Stream) TrySendDatagram(p []byte) error {
 	}
 	t := c.borrow()
 	t.buf = append(wire.AppendVarint(t.buf[:0], uint64(s.qs.ID())/4), p...)
-	return c.q.TrySendDatagram(t.buf)
+	err := c.q.TrySendDatagram(t.buf)
+	if err == nil && c.q.Traced() {
+		c.q.Trace(&qlog.HTTP3DatagramCreated{QuarterStreamID: uint64(s.qs.ID()) / 4, Length: len(p)})
+	}
+	return err
 }
 
 // TryReceiveDatagram returns the next HTTP datagram of the request, valid until the next call on the connection;
@@ -116,6 +121,9 @@ func (c *Conn) receiveDatagram(p []byte) {
 	if n == 0 || quarter > wire.MaxVarint/4 {
 		c.fail(DatagramError, "HTTP datagram without a stream ID") // RFC 9297, Section 2.1
 		return
+	}
+	if c.q.Traced() {
+		c.q.Trace(&qlog.HTTP3DatagramParsed{QuarterStreamID: quarter, Length: len(p) - n})
 	}
 	qs := c.q.Stream(quic.StreamID(quarter * 4))
 	if qs == nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/h3/qpack"
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -46,6 +47,9 @@ func (c *Conn) recallSettings() {
 	}
 	c.peerSettings = settings
 	c.remembered = true
+	if c.q.Traced() {
+		c.q.Trace(&qlog.HTTP3ParametersRestored{Settings: tracedSettings(settings)})
+	}
 	for _, s := range settings {
 		c.applySetting(s)
 	}

@@ -17,6 +17,9 @@ func (c *Conn) GoAway(id uint64) {
 	c.goAwaySent = id
 	c.control.buf = appendFrameHeader(c.control.buf, frameGoAway, wire.VarintLen(id))
 	c.control.buf = wire.AppendVarint(c.control.buf, id)
+	if c.q.Traced() && c.control.qs != nil {
+		c.traceSent(c.control.qs.ID(), frameGoAway, wire.AppendVarint(nil, id))
+	}
 	if c.server {
 		for s := c.streams.head; s != nil; s = s.next {
 			if uint64(s.qs.ID()) >= id && !s.told {

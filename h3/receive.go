@@ -40,6 +40,9 @@ func (s *Stream) advance() step {
 			if err := s.frameReader.next(); err != nil {
 				return s.readError(err)
 			}
+			if s.c.q.Traced() {
+				s.traceFrame()
+			}
 			if !s.acceptFrame() {
 				return stepFailed
 			}
@@ -198,6 +201,9 @@ func (s *Stream) receiveSection() Event {
 	default:
 		c.failQPACK(err)
 		return Event{}
+	}
+	if c.q.Traced() {
+		s.traceSection(true, fields, len(block))
 	}
 	s.done()
 	ev := Event{Kind: EventTrailers, Stream: s, Fields: fields}

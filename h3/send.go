@@ -137,6 +137,9 @@ func (s *Stream) sendBody(p []byte, fin bool, owner quic.Releaser) (int, error) 
 		if err := s.write(t.buf, false); err != nil {
 			return 0, err
 		}
+		if s.c.q.Traced() {
+			s.traceData(n)
+		}
 		end := fin && n == len(p)
 		if owner != nil {
 			// There is room for all of it, and nothing has failed since the header.
@@ -229,6 +232,12 @@ func (s *Stream) sendSection(fields []Field, fin bool) error {
 	b = append(b, make([]byte, maxHeader)...)
 	b = c.enc.Encode(b, uint64(s.qs.ID()), fields)
 	length := len(b) - grease - maxHeader
+	if c.q.Traced() {
+		if typ, _, n := parseFrameHeader(b[:grease]); n > 0 {
+			c.traceSent(s.qs.ID(), typ, b[n:grease])
+		}
+		s.traceSection(false, fields, length)
+	}
 	header := 1 + wire.VarintLen(uint64(length))
 	appendFrameHeader(b[:grease+maxHeader-header], frameHeaders, length)
 	copy(b[maxHeader-header:], b[:grease])

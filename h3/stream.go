@@ -46,6 +46,9 @@ func (c *Conn) newStream(qs *quic.Stream) *Stream {
 	s := &Stream{c: c, frameReader: frameReader{qs: qs}, contentLength: -1, priority: DefaultPriority}
 	qs.Value = s
 	c.streams.add(s)
+	if c.q.Traced() {
+		s.traceRequest()
+	}
 	return s
 }
 
@@ -137,6 +140,9 @@ func (s *Stream) Priority() Priority { return s.priority }
 // servers it is set as the client asks when the request arrives, and when the client changes its mind.
 func (s *Stream) SetPriority(p Priority) {
 	s.priority = p
+	if s.c.q.Traced() {
+		s.tracePriority(p)
+	}
 	s.qs.SetPriority(p.Urgency, p.Incremental)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/qlog"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -47,6 +48,9 @@ func (c *Conn) flush(s *outStream) {
 		s.qs = qs
 		qs.Value = s
 		qs.SetPriority(0, true)
+		if c.q.Traced() {
+			c.traceOpened(s)
+		}
 	}
 	n := c.writeCritical(s, s.buf)
 	if s.buf = s.buf[n:]; len(s.buf) == 0 {
@@ -122,7 +126,11 @@ func (c *Conn) sendGreaseStream() {
 		return
 	}
 	qs.SetPriority(7, true)
-	b := c.grease.appendFrame(wire.AppendVarint(nil, c.grease.id()))
+	id := c.grease.id()
+	if c.q.Traced() {
+		c.traceType(qlog.Local, qs.ID(), streamType(id))
+	}
+	b := c.grease.appendFrame(wire.AppendVarint(nil, id))
 	if n, _ := qs.TryWrite(b, true); n < len(b) {
 		qs.Reset(uint64(NoError))
 	}
@@ -165,6 +173,9 @@ func (c *Conn) receiveType(s *inStream) bool {
 		s.qs.Discard(n - had)
 		s.partial = 0
 		s.typed, s.kind = true, streamType(v)
+		if c.q.Traced() {
+			c.traceType(qlog.Remote, s.qs.ID(), s.kind)
+		}
 		return c.accept(s)
 	}
 }

@@ -1,7 +1,6 @@
 package qlog
 
 import (
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -27,12 +26,16 @@ func (*HTTP3ParametersSet) Name() string { return "http3:parameters_set" }
 func (e *HTTP3ParametersSet) AppendData(b []byte) []byte {
 	o := begin(b)
 	o.name("initiator", string(e.Initiator))
-	o.uint("max_field_section_size", e.Settings.MaxFieldSectionSize)
-	o.mustUint("max_table_capacity", e.Settings.QPACKTableCapacity)
-	o.mustUint("blocked_streams_count", e.Settings.QPACKBlockedStreams)
-	o.mustUint("extended_connect", bit(e.Settings.ExtendedConnect))
-	o.mustUint("h3_datagram", bit(e.Settings.Datagrams))
+	e.Settings.members(&o)
 	return o.end()
+}
+
+func (s *HTTP3Settings) members(o *object) {
+	o.uint("max_field_section_size", s.MaxFieldSectionSize)
+	o.mustUint("max_table_capacity", s.QPACKTableCapacity)
+	o.mustUint("blocked_streams_count", s.QPACKBlockedStreams)
+	o.mustUint("extended_connect", bit(s.ExtendedConnect))
+	o.mustUint("h3_datagram", bit(s.Datagrams))
 }
 
 func bit(v bool) uint64 {
@@ -195,12 +198,17 @@ func (f *HTTP3Frame) append(b []byte) []byte {
 		o.mustUint("frame_type_bytes", f.Number)
 	}
 	if f.Length >= 0 {
-		o.key("raw")
-		o.b = append(begin(o.b).b, `"payload_length":`...)
-		o.b = strconv.AppendUint(o.b, uint64(f.Length), 10)
-		o.b = append(o.b, '}')
+		o.payload(f.Length)
 	}
 	return o.end()
+}
+
+// payload writes how long a payload is.
+func (o *object) payload(n int) {
+	o.key("raw")
+	in := begin(o.b)
+	in.mustUint("payload_length", uint64(n))
+	o.b = in.end()
 }
 
 func (o *object) fields(fields []HTTP3Field) {
@@ -264,4 +272,52 @@ func (o *object) settings(settings []HTTP3Setting) {
 		o.b = in.end()
 	}
 	o.b = append(o.b, ']')
+}
+
+// HTTP3ParametersRestored tells the settings of the server that a client remembers, for early data.
+type HTTP3ParametersRestored struct{ Settings HTTP3Settings }
+
+// Name implements [Event].
+func (*HTTP3ParametersRestored) Name() string { return "http3:parameters_restored" }
+
+// AppendData implements [Event].
+func (e *HTTP3ParametersRestored) AppendData(b []byte) []byte {
+	o := begin(b)
+	e.Settings.members(&o)
+	return o.end()
+}
+
+// HTTP3DatagramCreated tells of an HTTP datagram that is sent.
+type HTTP3DatagramCreated struct {
+	QuarterStreamID uint64
+	Length          int // of the payload, bytes
+}
+
+// Name implements [Event].
+func (*HTTP3DatagramCreated) Name() string { return "http3:datagram_created" }
+
+// AppendData implements [Event].
+func (e *HTTP3DatagramCreated) AppendData(b []byte) []byte {
+	return appendHTTP3Datagram(b, e.QuarterStreamID, e.Length)
+}
+
+// HTTP3DatagramParsed tells of an HTTP datagram that was received.
+type HTTP3DatagramParsed struct {
+	QuarterStreamID uint64
+	Length          int // of the payload, bytes
+}
+
+// Name implements [Event].
+func (*HTTP3DatagramParsed) Name() string { return "http3:datagram_parsed" }
+
+// AppendData implements [Event].
+func (e *HTTP3DatagramParsed) AppendData(b []byte) []byte {
+	return appendHTTP3Datagram(b, e.QuarterStreamID, e.Length)
+}
+
+func appendHTTP3Datagram(b []byte, id uint64, length int) []byte {
+	o := begin(b)
+	o.mustUint("quarter_stream_id", id)
+	o.payload(length)
+	return o.end()
 }

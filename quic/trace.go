@@ -416,3 +416,15 @@ func (t *tracing) state(s qlog.ConnectionState) {
 		t.seen.state = s
 	}
 }
+
+// Traced reports whether somebody hears what happens on the connection: see [Config.NewTracer].
+func (c *Conn) Traced() bool { return c.trace != nil }
+
+// Trace tells the connection's tracer of something that the application protocol did, at the time of the call of the owner in
+// progress, or of the last one. It does nothing on connections that are not traced; to make an event for nothing can be
+// spared by asking Traced first.
+func (c *Conn) Trace(e qlog.Event) {
+	if c.trace != nil {
+		c.trace.event(e)
+	}
+}

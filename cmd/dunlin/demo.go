@@ -63,7 +63,7 @@ func demo(ctx context.Context, listen string, once bool, std streams) error {
 	if err != nil {
 		return err
 	}
-	o, err := startOrigin(listen, config, newDemoHandler(), slog.New(slog.NewTextHandler(std.err, nil)))
+	o, err := startOrigin(listen, config, nil, newDemoHandler(), slog.New(slog.NewTextHandler(std.err, nil)))
 	if err != nil {
 		return err
 	}

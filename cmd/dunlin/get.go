@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dunlin-quic/dunlin/http3"
+	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // getOptions are the flags of get.
@@ -29,6 +30,7 @@ type getOptions struct {
 	upload     string
 	stats      bool
 	silent     bool
+	qlogOptions
 }
 
 func newGetCommand(std streams) *cobra.Command {
@@ -40,7 +42,7 @@ func newGetCommand(std streams) *cobra.Command {
 Several URLs are fetched at the same time, over one connection per server; what goes to standard output
 keeps their order. Redirects are not followed and a status like 404 is an answer, not a failure.
 
-SSLKEYLOGFILE names a file for TLS secrets.
+SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR a folder for traces (qlog).
 
 ` + statusHelp,
 		Example: `  dunlin get https://cloudflare-quic.com/
@@ -63,6 +65,7 @@ SSLKEYLOGFILE names a file for TLS secrets.
 	flags.StringArrayVarP(&opts.data, "data", "d", nil, "send `DATA`, or the bytes of a file as @FILE or of standard input as @-; several are joined by &")
 	flags.StringVarP(&opts.upload, "upload-file", "T", "", "send `FILE` (- is standard input) as the body; a URL that ends in / gets its name")
 	opts.reachOptions.add(cmd)
+	opts.qlogOptions.add(cmd)
 	flags.BoolVar(&opts.stats, "stats", false, "print handshake time, time to first byte, rate, RTT and losses on standard error")
 	flags.BoolVarP(&opts.silent, "silent", "s", false, "show no progress bar")
 	cmd.MarkFlagsMutuallyExclusive("output", "remote-name")
@@ -97,8 +100,11 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) erro
 	}
 	defer closeKeyLog()
 	terminal := isTerminal(std.err)
+	connections := &quic.Config{}
+	opts.trace(connections, std.err)
 	transport := &http3.Transport{
 		TLSClientConfig:    config,
+		QUIC:               connections,
 		DialTimeout:        opts.connectTime,
 		DisableCompression: true,
 	}

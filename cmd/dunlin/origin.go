@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/http3"
+	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // origin is a running server: HTTP/3 over UDP, HTTP/1.1 and HTTP/2 over TCP, on the same addresses and port number.
@@ -28,7 +29,7 @@ type origin struct {
 }
 
 // startOrigin listens on an address and serves handler. Over TCP, responses announce HTTP/3 (RFC 7838).
-func startOrigin(listen string, config *tls.Config, handler http.Handler, logger *slog.Logger) (*origin, error) {
+func startOrigin(listen string, config *tls.Config, transport *quic.Config, handler http.Handler, logger *slog.Logger) (*origin, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, fmt.Errorf("address to listen on: %w", err)
@@ -44,7 +45,7 @@ func startOrigin(listen string, config *tls.Config, handler http.Handler, logger
 	}
 	o.host = net.JoinHostPort(host, strconv.Itoa(port))
 	o.url = "https://" + o.host + "/"
-	o.h3 = &http3.Server{Handler: handler, TLSConfig: config, Logger: logger}
+	o.h3 = &http3.Server{Handler: handler, TLSConfig: config, QUIC: transport, Logger: logger}
 	o.tcp = &http.Server{
 		Handler:           http3.WithAltSvc(port, handler),
 		TLSConfig:         config.Clone(),

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/spf13/cobra"
 )
 
@@ -24,6 +25,7 @@ type serveOptions struct {
 	proxy     string
 	grace     time.Duration
 	quiet     bool
+	qlogOptions
 }
 
 func newServeCommand(std streams) *cobra.Command {
@@ -36,7 +38,7 @@ over HTTP/3 on UDP and over HTTP/2 and HTTP/1.1 on the same port of TCP, where a
 leads clients to HTTP/3.
 
 Without --cert it makes a development certificate for localhost, keeps it in your configuration folder,
-and prints how to trust it. SSLKEYLOGFILE names a file for TLS secrets.`,
+and prints how to trust it. SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR a folder for traces (qlog).`,
 		Example: `  dunlin serve public
   dunlin serve --proxy http://localhost:8080
   dunlin serve --listen :443 --cert fullchain.pem --key privkey.pem /srv/www`,
@@ -59,6 +61,7 @@ and prints how to trust it. SSLKEYLOGFILE names a file for TLS secrets.`,
 	flags.StringVar(&opts.proxy, "proxy", "", "pass requests on to the server at `URL` instead of serving a folder")
 	flags.DurationVar(&opts.grace, "grace", 10*time.Second, "how long running requests may take after the first interrupt")
 	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "write no access log")
+	opts.qlogOptions.add(cmd)
 	cmd.MarkFlagsRequiredTogether("cert", "key")
 	for _, name := range []string{"cert", "key"} {
 		_ = cmd.MarkFlagFilename(name, "pem", "crt", "key")
@@ -129,7 +132,9 @@ func serve(ctx context.Context, opts *serveOptions, handler http.Handler, what s
 	if !opts.quiet {
 		handler = &accessLog{handler: handler, now: time.Now, out: std.out}
 	}
-	o, err := startOrigin(opts.listen, config, handler, slog.New(slog.NewTextHandler(std.err, nil)))
+	transport := &quic.Config{}
+	opts.trace(transport, std.err)
+	o, err := startOrigin(opts.listen, config, transport, handler, slog.New(slog.NewTextHandler(std.err, nil)))
 	if err != nil {
 		return err
 	}

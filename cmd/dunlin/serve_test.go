@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 func writeFiles(t *testing.T, files map[string]string) (dir string) {
@@ -286,5 +288,47 @@ func TestServeKeyLog(t *testing.T) {
 	// Once from each side.
 	if got := strings.Count(string(content), "CLIENT_TRAFFIC_SECRET_0 "); got != 2 {
 		t.Errorf("the key log has %d lines of CLIENT_TRAFFIC_SECRET_0, want 2:\n%s", got, content)
+	}
+}
+
+// serve and get leave a trace of each connection where --qlog or QLOGDIR says, complete when they end.
+func TestQlog(t *testing.T) {
+	serverDir, clientDir := filepath.Join(t.TempDir(), "server"), filepath.Join(t.TempDir(), "client")
+	t.Setenv("QLOGDIR", serverDir+string(os.PathSeparator))
+	s := startServe(t, writeFiles(t, map[string]string{"a.txt": "a"}))
+	mustDunlin(t, "get", "--cacert", s.cacert, "--qlog", clientDir, s.url+"a.txt")
+	s.stop(t)
+	clients, _ := filepath.Glob(filepath.Join(clientDir, "*_client.sqlog"))
+	if len(clients) != 1 {
+		t.Fatalf("traces of the client: %v", clients)
+	}
+	id := strings.TrimSuffix(filepath.Base(clients[0]), "_client.sqlog")
+	for _, name := range []string{clients[0], filepath.Join(serverDir, id+"_server.sqlog")} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		r, err := qlog.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, n := "", 0
+		for {
+			e, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = e.Name
+			if e.Name == "http3:frame_created" || e.Name == "http3:frame_parsed" {
+				n++
+			}
+		}
+		if last != "quic:connection_state_updated" || n < 4 {
+			t.Errorf("%s: %d frames of HTTP/3, the last event is %s", name, n, last)
+		}
 	}
 }
