@@ -451,3 +451,37 @@ func TestMigrateOften(t *testing.T) {
 	p.transfer(Client, 100_000)
 	p.transfer(Server, 100_000)
 }
+
+// A server that is cut off from its client for a while can answer wherever the client comes back: there is always a
+// connection ID for it.
+func TestClientLostForAWhile(t *testing.T) {
+	p := newTestPair(t)
+	p.establish()
+	p.idle(time.Second)
+	p.migrate(movedAddr)
+	// The server goes on sending where the client was, since it does not hear more than a probe from where it is now.
+	lost := false
+	p.lose = func(from Side, path Path) bool {
+		local := path.Local
+		if from == Server {
+			local = path.Remote
+		}
+		return lost || local != movedPort
+	}
+	if err := p.conn[Client].Migrate(p.now, movedPort); err != nil {
+		t.Fatal(err)
+	}
+	p.run("move", func() bool { return p.conn[Client].Path().Local == movedPort })
+	lost = true
+	p.conn[Server].Ping()
+	p.idle(8 * time.Second)
+	if got := p.conn[Server].Path().Remote; got != movedAddr {
+		t.Fatalf("the server sends to %v", got)
+	}
+	lost = false
+	p.transfer(Client, 100_000)
+	p.transfer(Server, 100_000)
+	if got := p.conn[Server].Path().Remote; got != movedPort {
+		t.Errorf("the server sends to %v", got)
+	}
+}

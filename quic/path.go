@@ -125,15 +125,17 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	}
 	p := &path{addr: addr, local: local}
 	p.mtu.init(c.path.mtu.limit)
-	switch {
-	case local == c.path.local || c.path.dcid.Len() == 0:
+	if same := c.pathWith(addr.Local, local); same != nil || c.path.dcid.Len() == 0 {
 		// RFC 9000, Section 9.5: the peer did not change the connection ID, hence does not know that its address
 		// changed; the one towards it may stay as well.
-		p.dcid, p.dcidSeq = c.path.dcid, c.path.dcidSeq
-	case !c.assignDCID(p):
+		if same == nil {
+			same = c.path
+		}
+		p.dcid, p.dcidSeq = same.dcid, same.dcidSeq
+	} else if !c.assignDCID(p) {
 		// The peer moves faster than paths are forgotten. It gets a connection ID back, and may give us another for its
 		// next attempt.
-		c.forgetPath(c.fallback())
+		c.spareCID(nil)
 		return nil
 	}
 	if slot := c.freeSlot(); c.state == stateActive {
@@ -144,22 +146,41 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	return nil
 }
 
+// pathWith returns the path on which the peer last used our connection ID of sequence number seq towards the address local,
+// nil if there is none.
+func (c *Conn) pathWith(local netip.AddrPort, seq uint64) *path {
+	for _, p := range c.allPaths() {
+		if p != nil && p.local == seq && p.addr.Local == local {
+			return p
+		}
+	}
+	return nil
+}
+
 // freeSlot returns where another path can be kept. If there is no room, a path is forgotten, which may end the connection.
 func (c *Conn) freeSlot() int {
 	others := c.roaming().others[:]
 	if i := slices.Index(others, nil); i >= 0 {
 		return i
 	}
-	return c.forgetPath(c.fallback())
+	return c.forgetPath(nil)
 }
 
-// forgetPath forgets the path not in use that expires next, but for the one given, and returns where it was kept, -1 if there
-// is none.
-func (c *Conn) forgetPath(but *path) int {
+// spareCID makes the peer replace one of its connection IDs if all of them are in use, that of a path other than keep.
+// While the peer has not heard of an earlier one, it makes no sense to give up more.
+func (c *Conn) spareCID(keep *path) {
+	if c.path.dcid.Len() > 0 && c.peer.unused() == nil && len(c.peer.retiring) == 0 {
+		c.forgetPath(keep)
+	}
+}
+
+// forgetPath forgets the path that expires next of those that are neither in use, nor to be used again, nor keep. It returns
+// where it was kept, -1 if there is none.
+func (c *Conn) forgetPath(keep *path) int {
 	slot := -1
-	others := c.otherPaths()
+	others, fallback := c.otherPaths(), c.fallback()
 	for i, o := range others {
-		if o != nil && o != but && (slot < 0 || o.expires.Before(others[slot].expires)) {
+		if o != nil && o != keep && o != fallback && (slot < 0 || o.expires.Before(others[slot].expires)) {
 			slot = i
 		}
 	}
@@ -205,7 +226,9 @@ func (c *Conn) continueValidation(p *path) {
 // peerMigrated makes p, from which the peer now sends, the path in use (RFC 9000, Section 9.3).
 func (c *Conn) peerMigrated(p *path) {
 	old := c.path
-	c.usePath(p)
+	if c.usePath(p); c.state != stateActive {
+		return
+	}
 	if !p.validated {
 		c.continueValidation(p)
 	}
@@ -222,6 +245,8 @@ func (c *Conn) usePath(p *path) {
 	old.expires = c.now.Add(c.pathTimeout())
 	c.roam.others[slices.Index(c.roam.others[:], p)] = old
 	c.switchPath(p)
+	// For the next move, which may be one that leaves no way to ask for an ID.
+	c.spareCID(old)
 }
 
 // switchPath makes p the path in use.
@@ -324,10 +349,17 @@ func (c *Conn) handlePathTimers() {
 	}
 	fallback := c.fallback()
 	for i, p := range c.otherPaths() {
-		if p != nil && p != fallback && !c.now.Before(p.expires) {
-			if c.dropPath(i); c.state != stateActive {
-				return
-			}
+		if p == nil || p == fallback || c.now.Before(p.expires) {
+			continue
+		}
+		if len(c.peer.retiring) > 0 && c.peer.unused() == nil {
+			// The peer does not hear that we need other connection IDs. If it is not where we think, but there, this one is
+			// all that we can answer with.
+			p.expires = c.now.Add(c.pathTimeout())
+			continue
+		}
+		if c.dropPath(i); c.state != stateActive {
+			return
 		}
 	}
 }
@@ -355,11 +387,8 @@ func (c *Conn) pathFailed(heard bool) {
 		return
 	}
 	if p := c.fallback(); p != nil && c.ensureDCID(p) {
-		failed := c.path
-		c.roam.others[slices.Index(c.roam.others[:], p)] = nil
-		c.pathEvent(PathFailed, failed)
-		c.switchPath(p)
-		c.releaseDCID(failed)
+		c.pathEvent(PathFailed, c.path)
+		c.usePath(p)
 		return
 	}
 	if heard {

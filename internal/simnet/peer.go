@@ -169,6 +169,7 @@ type Client struct {
 	Peer
 	Addr   netip.AddrPort // as the network sees it
 	inside netip.AddrPort // as the client itself sees it
+	opened int            // further addresses
 }
 
 // NextClientAddr returns the address that the next client will have, to set links before it begins to send.
@@ -222,8 +223,31 @@ func (c *Client) moveTo(addr netip.AddrPort) {
 	w.nat[c.inside] = addr
 }
 
+// Open gives the client another address, beside those that it has, to which its connection can migrate.
+func (c *Client) Open() netip.AddrPort {
+	c.opened++
+	ip := c.inside.Addr().AsSlice()
+	ip[len(ip)-3] += 100 + byte(c.opened)
+	addr, _ := netip.AddrFromSlice(ip)
+	local := netip.AddrPortFrom(addr, c.inside.Port())
+	c.World.hosts[local] = c
+	return local
+}
+
+// Shut takes an address from the client: what is sent there is lost, and so is what it sends from there.
+func (c *Client) Shut(local netip.AddrPort) {
+	delete(c.World.hosts, local)
+	for _, server := range c.World.hosts {
+		if s, ok := server.(*Server); ok {
+			c.World.LinkBetween(local, s.Addr, Link{Down: true})
+		}
+	}
+}
+
 func (c *Client) receive(in quic.Inbound) {
-	in.Path.Local = c.inside
+	if in.Path.Local == c.Addr {
+		in.Path.Local = c.inside
+	}
 	c.Peer.receive(in)
 }
 
