@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type getOptions struct {
 	method     string
 	data       []string
 	upload     string
+	session    string
+	early      bool
 	stats      bool
 	silent     bool
 	qlogOptions
@@ -48,6 +51,7 @@ SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR a folder for traces (qlog).
 		Example: `  dunlin get https://cloudflare-quic.com/
   dunlin get --stats -O https://localhost:4433/large.iso --cacert ~/.config/dunlin/cert.pem
   dunlin get -d '{"name": "dunlin"}' -H 'Content-Type: application/json' https://localhost:4433/birds
+  dunlin get --session sessions.json --0rtt https://localhost:4433/
   dunlin get --resolve example.org:443:127.0.0.1 -k -v https://example.org/`,
 		Args:              misuse(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -66,17 +70,20 @@ SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR a folder for traces (qlog).
 	flags.StringVarP(&opts.upload, "upload-file", "T", "", "send `FILE` (- is standard input) as the body; a URL that ends in / gets its name")
 	opts.reachOptions.add(cmd)
 	opts.qlogOptions.add(cmd)
+	flags.StringVar(&opts.session, "session", "", "resume the TLS sessions kept in `FILE`, which is secret, and keep new ones there")
+	flags.BoolVar(&opts.early, "0rtt", false, "with --session, send GET, HEAD and OPTIONS without waiting for a server known already; an attacker can replay them")
 	flags.BoolVar(&opts.stats, "stats", false, "print handshake time, time to first byte, rate, RTT and losses on standard error")
 	flags.BoolVarP(&opts.silent, "silent", "s", false, "show no progress bar")
 	cmd.MarkFlagsMutuallyExclusive("output", "remote-name")
 	cmd.MarkFlagsMutuallyExclusive("data", "upload-file")
+	_ = cmd.MarkFlagFilename("session")
 	_ = cmd.MarkFlagFilename("upload-file")
 	_ = cmd.MarkFlagFilename("output")
 	return cmd
 }
 
 // get fetches all URLs at once and reports each failure in one line.
-func get(ctx context.Context, opts *getOptions, args []string, std streams) error {
+func get(ctx context.Context, opts *getOptions, args []string, std streams) (failed error) {
 	misused := func(err error) error { return &usageError{command: "dunlin get", err: err} }
 	urls, err := opts.parseURLs(args)
 	if err != nil {
@@ -107,6 +114,24 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) erro
 		QUIC:               connections,
 		DialTimeout:        opts.connectTime,
 		DisableCompression: true,
+	}
+	if opts.early && opts.session == "" {
+		return misused(errors.New("--0rtt needs --session"))
+	}
+	if opts.session != "" {
+		sessions, err := openSessionFile(opts.session)
+		if err != nil {
+			return err
+		}
+		config.ClientSessionCache = sessions
+		connections.EarlyData, connections.Tokens = opts.early, sessions
+		defer func() {
+			if failed == nil {
+				sessions.awaitSessions()
+			}
+			transport.Close()
+			failed = cmp.Or(failed, sessions.save())
+		}()
 	}
 	if len(pins) > 0 {
 		transport.Resolve = pins.resolve

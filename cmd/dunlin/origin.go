@@ -28,8 +28,11 @@ type origin struct {
 	failed chan error // the first server that can't go on says why
 }
 
-// startOrigin listens on an address and serves handler. Over TCP, responses announce HTTP/3 (RFC 7838).
-func startOrigin(listen string, config *tls.Config, transport *quic.Config, handler http.Handler, logger *slog.Logger) (*origin, error) {
+// startOrigin listens on an address and serves handler. Over TCP, responses announce HTTP/3 (RFC 7838), which transport, if
+// it is not nil, configures.
+func startOrigin(
+	listen string, config *tls.Config, transport *quic.Config, handler http.Handler, logger *slog.Logger,
+) (*origin, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, fmt.Errorf("address to listen on: %w", err)

@@ -24,6 +24,7 @@ type serveOptions struct {
 	cert, key string
 	proxy     string
 	grace     time.Duration
+	early     bool
 	quiet     bool
 	qlogOptions
 }
@@ -59,6 +60,7 @@ and prints how to trust it. SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR 
 	flags.StringVar(&opts.cert, "cert", "", "`FILE` with the certificate chain in PEM")
 	flags.StringVar(&opts.key, "key", "", "`FILE` with its private key in PEM")
 	flags.StringVar(&opts.proxy, "proxy", "", "pass requests on to the server at `URL` instead of serving a folder")
+	flags.BoolVar(&opts.early, "0rtt", false, "take GET, HEAD and OPTIONS in early data (0-RTT) over HTTP/3, once for each session; an upstream sees Early-Data: 1")
 	flags.DurationVar(&opts.grace, "grace", 10*time.Second, "how long running requests may take after the first interrupt")
 	flags.BoolVarP(&opts.quiet, "quiet", "q", false, "write no access log")
 	opts.qlogOptions.add(cmd)
@@ -132,7 +134,7 @@ func serve(ctx context.Context, opts *serveOptions, handler http.Handler, what s
 	if !opts.quiet {
 		handler = &accessLog{handler: handler, now: time.Now, out: std.out}
 	}
-	transport := &quic.Config{}
+	transport := &quic.Config{EarlyData: opts.early}
 	opts.trace(transport, std.err)
 	o, err := startOrigin(opts.listen, config, transport, handler, slog.New(slog.NewTextHandler(std.err, nil)))
 	if err != nil {

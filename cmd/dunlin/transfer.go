@@ -169,6 +169,10 @@ func (t *transfer) describeConn(conn *http3.ClientConn, reused bool) {
 		fmt.Fprintf(t.err, "* Reusing the connection to %s (%s)\n", t.url.Host, conn.RemoteAddr())
 		return
 	}
+	if !state.HandshakeComplete {
+		fmt.Fprintf(t.err, "* Sending early data to %s (%s) from %s\n", t.url.Host, conn.RemoteAddr(), conn.LocalAddr())
+		return
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "* Connected to %s (%s) from %s\n", t.url.Host, conn.RemoteAddr(), conn.LocalAddr())
 	fmt.Fprintf(&b, "* QUIC version %v, %s, %s, %s, ALPN %s\n", conn.Version(), tls.VersionName(state.Version),
