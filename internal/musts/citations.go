@@ -22,9 +22,8 @@ type citation struct {
 func (c citation) String() string { return fmt.Sprintf("%s:%d", c.file, c.line) }
 
 var (
-	// citationForm is what a comment cites rules with. The RFC may be left out where it was named before in the same
-	// comment.
-	citationForm = regexp.MustCompile(`(?:RFC (\d+), )?Sections? ([0-9A-Z][0-9.]*) \(MUST (\d+(?:, \d+)*)\)`)
+	// citationForm is what a comment cites rules with, or the name of an RFC, which holds for what follows.
+	citationForm = regexp.MustCompile(`RFC (\d+)|Sections? ([0-9A-Z][0-9.]*) \(MUST (\d+(?:, \d+)*)\)`)
 	// citationHint finds what was likely meant to be one.
 	citationHint = regexp.MustCompile(`\(MUSTS? `)
 )
@@ -76,16 +75,14 @@ func parseCitations(comment string) ([]ruleID, error) {
 		return nil, nil
 	}
 	comment = strings.Join(strings.Fields(comment), " ") // it may be wrapped anywhere
-	matches := citationForm.FindAllStringSubmatch(comment, -1)
-	if len(matches) != len(citationHint.FindAllString(comment, -1)) {
-		return nil, fmt.Errorf("a citation that is not of the form RFC 9000, Section 4.1 (MUST 2)")
-	}
 	var ids []ruleID
-	rfc := 0
-	for _, m := range matches {
+	rfc, citations := 0, 0
+	for _, m := range citationForm.FindAllStringSubmatch(comment, -1) {
 		if m[1] != "" {
 			rfc, _ = strconv.Atoi(m[1])
+			continue
 		}
+		citations++
 		if rfc == 0 {
 			return nil, fmt.Errorf("the citation of Section %s names no RFC", m[2])
 		}
@@ -96,6 +93,9 @@ func parseCitations(comment string) ([]ruleID, error) {
 			}
 			ids = append(ids, ruleID{rfc, m[2], n})
 		}
+	}
+	if citations != len(citationHint.FindAllString(comment, -1)) {
+		return nil, fmt.Errorf("a citation that is not of the form RFC 9000, Section 4.1 (MUST 2)")
 	}
 	return ids, nil
 }

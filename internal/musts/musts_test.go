@@ -191,6 +191,7 @@ func TestParseCitations(t *testing.T) {
 		{"RFC 9000, Section 4.1 (MUST 2): limits.", []ruleID{{9000, "4.1", 2}}},
 		{"RFC 9000, Section 4.1 (MUST 2, 13).", []ruleID{{9000, "4.1", 2}, {9000, "4.1", 13}}},
 		{"RFC 9000, Section 4.1 (MUST 2) and Section 19.8 (MUST 1).", []ruleID{{9000, "4.1", 2}, {9000, "19.8", 1}}},
+		{"RFC 9000, Section 3, and others: one. Section 4.1 (MUST 2): two.", []ruleID{{9000, "4.1", 2}}},
 		{"RFC 9000,\nSection 4.1 (MUST\n2).", []ruleID{{9000, "4.1", 2}}},
 		{"RFC 9000, Section 4 (MUST 1); RFC 9001, Section 5 (MUST 2).", []ruleID{{9000, "4", 1}, {9001, "5", 2}}},
 	} {
@@ -199,7 +200,7 @@ func TestParseCitations(t *testing.T) {
 			t.Errorf("%q: %v, %v", tt.comment, got, err)
 		}
 	}
-	for _, bad := range []string{"Section 4.1 (MUST 2)", "RFC 9000, Section 4.1 (MUSTS 2)", "RFC 9000, 4.1 (MUST 2)", "RFC 9000, Section 4.1 (MUST 2 and 3)"} {
+	for _, bad := range []string{"Section 4.1 (MUST 2)", "RFC 9000, Section 4.1 (MUSTS 2)", "RFC 9000, 4.1 (MUST 2)", "RFC 9000 (MUST 2)", "RFC 9000, Section 4.1 (MUST 2 and 3)"} {
 		if got, err := parseCitations(bad); err == nil {
 			t.Errorf("%q: no error, but %v", bad, got)
 		}
