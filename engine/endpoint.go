@@ -67,6 +67,7 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	if e.log = c.Logger; e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	// RFC 9000, Section 5.1 (MUST 3).
 	if c.ConnectionIDs != nil && c.ConnectionIDs.Len() == 0 {
 		return nil, errors.New("engine: connection IDs of no length route to no connection")
 	}

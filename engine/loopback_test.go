@@ -167,6 +167,7 @@ func TestThousandConnections(t *testing.T) {
 }
 
 // A closed port ends the attempt that it was meant for, at once, and no other connection of the socket.
+// RFC 9000, Section 14.2.1 (MUST 2).
 func TestRefused(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(address, func(t *testing.T) {

@@ -215,8 +215,9 @@ func (r *router) deliver(w *worker, i, start, end int) {
 	r.touched = append(r.touched, w)
 }
 
-// refused ends the connection attempt that an ICMP error is the answer to. Everything else about such errors is hearsay that
-// a connection must not trust (RFC 9000, Sections 14.2.1 and 21.4): a path that fails shows so by losses.
+// refused ends the connection attempt that an ICMP error is the answer to. Everything else about such errors is hearsay
+// that a connection must not trust (RFC 9000, Sections 14.2.1 and 21.4): a path that fails shows so by losses. RFC
+// 9000, Section 14.2.1 (MUST 1, 3).
 func (r *router) refused(m *udp.Message) {
 	r.e.counters.icmpErrors.Add(1)
 	if m.Err != error(syscall.ECONNREFUSED) {

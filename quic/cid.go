@@ -147,7 +147,7 @@ func (p *peerCIDs) retire(seq uint64) bool {
 
 // isReset reports whether tail, with which a datagram ends, is the stateless reset token of a connection ID in use.
 //
-// RFC 9000, Section 10.3.1: in constant time, so that the time taken tells nothing of the tokens.
+// RFC 9000, Section 10.3.1 (MUST 3): in constant time, so that the time taken tells nothing of the tokens.
 func (p *peerCIDs) isReset(tail *[wire.ResetTokenLen]byte) bool {
 	found := 0
 	for i := range p.active {

@@ -254,6 +254,7 @@ func TestRetireConnectionIDRepeated(t *testing.T) {
 }
 
 // RFC 9000, Section 19.15 (MUST 5).
+// RFC 9000, Section 19.16 (MUST 2).
 func TestRotateConnectionIDs(t *testing.T) {
 	for side := range Side(2) {
 		p := newTestPair(t)

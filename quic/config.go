@@ -158,6 +158,7 @@ const (
 )
 
 // activeConnectionIDLimit is how many connection IDs of the peer a connection keeps at a time.
+// RFC 9000, Section 18.2 (MUST 6).
 const activeConnectionIDLimit = 8
 
 // Resolve returns a copy of c in which every default is filled in, ready for any number of connections. An owner of

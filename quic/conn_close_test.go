@@ -138,6 +138,7 @@ func TestCloseWithHugeCode(t *testing.T) {
 }
 
 // RFC 9000, Section 10.2.2 (MUST 1): who drains says nothing.
+// RFC 9000, Section 10.2.2 (MUST 2).
 func TestDrainingIsSilent(t *testing.T) {
 	s := newScript(t, Server)
 	st, err := s.c.OpenStream(Uni)

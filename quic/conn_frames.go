@@ -265,6 +265,7 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 }
 
 // handleNewToken processes a NEW_TOKEN frame.
+// RFC 9001, Section 9.2 (MUST 2).
 func (c *Conn) handleNewToken(token []byte) *TransportError {
 	// RFC 9000, Section 19.7: clients have no address-validation tokens to give.
 	if c.side == Server {

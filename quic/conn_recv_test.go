@@ -114,6 +114,7 @@ func TestGarbage(t *testing.T) {
 
 // One train, one acknowledgment; and data takes it along.
 // RFC 9000, Section 13.2.1 (MUST 3).
+// RFC 9000, Section 13.2.6 (MUST 2) and Section 17.2.3 (MUST 3).
 func TestOneAckPerTrain(t *testing.T) {
 	s := newScript(t, Server)
 	var train []byte

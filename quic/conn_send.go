@@ -44,6 +44,7 @@ func (c *Conn) pollTransmit(now time.Time, buf []byte, maxSegments int) (Transmi
 
 // pollTrain sends packets of the connection's ordinary business on the path in use.
 func (c *Conn) pollTrain(buf []byte, maxSegments int) (Transmit, bool) {
+	// RFC 9001, Section 5.3 (MUST 3) and Section 6.6 (MUST 3).
 	if c.keys.UpdateDue() {
 		c.keys.InitiateUpdate()
 	}
@@ -162,6 +163,7 @@ func (c *Conn) appendDatagram(b []byte, limit int, ect0 bool) int {
 			}
 		}
 	}
+	// RFC 9001, Section 4.9 (MUST 2).
 	if c.complete || c.answersEarly() {
 		if next, pkt, ok := c.append1RTT(b, limit, c.maySend(recovery.AppData, limit)); ok {
 			b = next
@@ -220,7 +222,7 @@ func padDatagram(b []byte, last *unsealed) []byte {
 	return b[:len(b)+protect.Overhead]
 }
 
-// errAEADLimit is the end of a connection whose keys are used up (RFC 9001, Section 6.6).
+// errAEADLimit is the end of a connection whose keys are used up (RFC 9001, Section 6.6 (MUST 4)).
 func errAEADLimit() *TransportError {
 	return transportError(AEADLimitReached, "no more packets can be protected")
 }

@@ -88,6 +88,7 @@ func TestDatagramErrors(t *testing.T) {
 }
 
 // A sender that is faster than the network waits, and hears when it can go on.
+// RFC 9000, Section 19.21 (MUST 2).
 func TestDatagramBackpressure(t *testing.T) {
 	p := newTestPair(t)
 	p.establish()

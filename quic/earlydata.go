@@ -123,6 +123,7 @@ func (c *Conn) setEarlySecret(e tls.QUICEvent) *TransportError {
 			c.trace.restored(remembered)
 		}
 	} else {
+		// RFC 9001, Section 5.6 (MUST 3).
 		c.early.opener, err = protect.NewOpener(c.early.version, protect.Suite(e.Suite), e.Data)
 		c.earlyState = EarlyDataAccepted
 		c.hs.newKeys = true

@@ -364,7 +364,7 @@ func (c *Conn) checkConnectionIDs(tp *wire.TransportParameters) string {
 
 // handshakeComplete notes that TLS has finished.
 func (c *Conn) handshakeComplete() *TransportError {
-	// RFC 9001, Section 8.2: who sends no transport parameters is refused.
+	// RFC 9001, Section 8.2 (MUST 1): who sends no transport parameters is refused.
 	if !c.hs.params {
 		return transportError(tlsAlert(109), "no transport parameters")
 	}
@@ -395,6 +395,7 @@ func (c *Conn) handshakeComplete() *TransportError {
 		}
 		// RFC 9001, Section 4.1.2: for a server, complete means confirmed.
 		c.confirming = true
+		// RFC 9000, Section 19.20 (MUST 1). RFC 9001, Section 4.1.2 (MUST 1).
 		c.sendHandshakeDone = true
 		c.queueNewToken()
 	}
@@ -432,6 +433,7 @@ func (c *Conn) dropSpace(s recovery.Space) {
 }
 
 // queueNewToken makes a server give its client a token for the next connection (RFC 9000, Section 8.1.3).
+// RFC 9000, Section 19.7 (MUST 3).
 func (c *Conn) queueNewToken() {
 	if c.side == Server {
 		c.newToken = c.secrets.newToken(c.epoch.Time(c.now), c.version, c.path.addr.Remote.Addr(), c.cfg.Rand)

@@ -37,8 +37,8 @@ func (p *testPair) migrate(local netip.AddrPort) {
 	})
 }
 
-// RFC 9000, Sections 9.2, 9.4 and 9.5: a client moves, with other connection IDs both ways; what is known of the network stays
-// if the port alone is another.
+// RFC 9000, Sections 9.2, 9.4 and 9.5: a client moves, with other connection IDs both ways; what is known of the
+// network stays if the port alone is another. RFC 9000, Section 9.4 (MUST 2) and Section 9.5 (MUST 1, 2).
 func TestMigrate(t *testing.T) {
 	for _, to := range []netip.AddrPort{movedAddr, movedPort} {
 		for _, from := range []Side{Client, Server} {
@@ -142,6 +142,7 @@ func TestProbe(t *testing.T) {
 }
 
 // A path that is dead is given up, after few packets, and the connection stays where it was.
+// RFC 9000, Section 9.4 (MUST 3).
 func TestMigrateToDeadPath(t *testing.T) {
 	for _, dead := range []Side{Client, Server} { // whose packets get lost there
 		t.Run(dead.String(), func(t *testing.T) {
@@ -237,6 +238,7 @@ func TestMigrateElsewhere(t *testing.T) {
 }
 
 // RFC 9000, Sections 9, 9.5 and 18.2: who may not move, and when.
+// RFC 9000, Section 9 (MUST 1, 2) and Section 18.2 (MUST 2).
 func TestMigrationRefused(t *testing.T) {
 	empty := newRandomCIDs(0, nil)
 	for _, tt := range []struct {
@@ -293,6 +295,7 @@ func TestMigrationRefused(t *testing.T) {
 }
 
 // RFC 9000, Section 5.1.2: a path without a connection ID of its own waits for one.
+// RFC 9000, Section 9.5 (MUST 1).
 func TestMigrateWithoutSpareCID(t *testing.T) {
 	s := newScript(t, Client)
 	s.c.peer.active = s.c.peer.active[:1]

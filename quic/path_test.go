@@ -32,11 +32,13 @@ func (p *testPair) rebind(to netip.AddrPort) {
 	}
 }
 
-// RFC 9000, Section 9.3: the server follows a client whose address changed, and makes sure that it is there.
+// RFC 9000, Section 9.3 (MUST 1): the server follows a client whose address changed, and makes sure that it is there.
+// RFC 9000, Section 9 (MUST 3).
 func TestRebinding(t *testing.T) {
-	for _, to := range []netip.AddrPort{reboundPort, reboundAddr} {
+	for i, to := range []netip.AddrPort{reboundPort, reboundAddr, reboundAddr} {
 		t.Run(to.String(), func(t *testing.T) {
-			p := newTestPair(t)
+			// What a client must not do it may not know that it does.
+			p := newTestPair(t, func(p *testPair) { p.cfg[Server].DisableActiveMigration = i == 2 })
 			p.establish()
 			p.transfer(Client, 100_000)
 			p.idle(time.Second)
@@ -70,6 +72,8 @@ func TestPathChangedEvent(t *testing.T) {
 }
 
 // RFC 9000, Sections 8.2.1 and 9.3.3: both the new path and the old one are challenged, in full datagrams.
+// RFC 9000, Section 8.2.1 (MUST 1, 2), Section 8.2.2 (MUST 4), Section 9 (MUST 4), Section 9.3 (MUST 1) and Section
+// 9.3.3 (MUST 1).
 func TestRebindingChallenges(t *testing.T) {
 	s := newScript(t, Server)
 	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1300)))
@@ -81,7 +85,7 @@ func TestRebindingChallenges(t *testing.T) {
 			t.Errorf("PATH_CHALLENGE to %v in a datagram of %d bytes", f.path.Remote, f.size)
 		}
 	}
-	if len(challenges) != 2 || !seen[reboundAddr] || !seen[testClientAddr] {
+	if len(challenges) != 2 || !seen[reboundAddr] || !seen[testClientAddr] || string(challenges[0].b) == string(challenges[1].b) {
 		t.Errorf("challenges %v", challenges)
 	}
 	if s.c.path.validated {
@@ -96,7 +100,7 @@ func TestRebindingChallenges(t *testing.T) {
 	for _, f := range challenges {
 		if f.path.Remote == reboundAddr {
 			data, _ := wire.ParsePathChallenge(f.b)
-			s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+			s.receiveFrom(serverPath(testClientAddr), s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
 		}
 	}
 	if !s.c.path.validated {
@@ -109,6 +113,7 @@ func TestRebindingChallenges(t *testing.T) {
 
 // RFC 9000, Section 9.3.1: an address that is not validated gets three times what came from it. The challenge is then
 // repeated in full (Section 8.2.1).
+// RFC 9000, Section 8.2.1 (MUST 3), Section 8.2.2 (MUST 6), Section 8.2.3 (MUST 1) and Section 9.3 (MUST 2).
 func TestRebindingAmplification(t *testing.T) {
 	s := newScript(t, Server)
 	st, err := s.c.OpenStream(Uni)
@@ -163,7 +168,8 @@ func TestRebindingAmplification(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.3.2: who only copied a packet to another address can't answer, and the connection goes back.
+// RFC 9000, Section 9.3.2 (MUST 1): who only copied a packet to another address can't answer, and the connection goes
+// back.
 func TestSpuriousMigration(t *testing.T) {
 	s := newScript(t, Server)
 	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
@@ -186,8 +192,8 @@ func TestSpuriousMigration(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.3.2: the last validated address stays the one to go back to, from however many others somebody
-// forwards copies of the client's packets.
+// RFC 9000, Section 9.3.2 (MUST 1): the last validated address stays the one to go back to, from however many others
+// somebody forwards copies of the client's packets. RFC 9000, Section 9.3 (MUST 2).
 func TestSpuriousMigrations(t *testing.T) {
 	s := newScript(t, Server)
 	for i := range 2 * maxOtherPaths {
@@ -216,6 +222,32 @@ func TestSpuriousMigrations(t *testing.T) {
 	s.wantOpen()
 	if s.c.Path() != serverPath(testClientAddr) || !s.c.path.validated {
 		t.Errorf("path %v, validated %v", s.c.Path(), s.c.path.validated)
+	}
+}
+
+// RFC 9000, Section 9.3.2 (MUST 2): without any address that was validated, the connection ends, and nobody is told.
+func TestNoValidatedAddress(t *testing.T) {
+	s := newScript(t, Server)
+	s.receiveFrom(serverPath(reboundAddr), s.seal(wire.OneRTT, wire.AppendPing(nil), wire.AppendPadding(nil, 1000)))
+	s.sent()
+	old := s.c.findPath(serverPath(testClientAddr))
+	old.validated, old.challenge = false, nil // as if that had failed first
+	for range 50 {
+		at, ok := s.c.NextTimeout()
+		if !ok || s.c.Err() != nil {
+			break
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		if s.c.Err() == nil {
+			s.sent()
+		}
+	}
+	if te, ok := s.c.Err().(*TransportError); !ok || te.Code != NoViablePath || te.Remote || s.c.state != stateDrained {
+		t.Errorf("error %v, state %d", s.c.Err(), s.c.state)
+	}
+	if got := s.sent(); len(got) > 0 {
+		t.Errorf("sent %v", got)
 	}
 }
 
@@ -313,6 +345,7 @@ func TestMovingToAndFro(t *testing.T) {
 }
 
 // RFC 9000, Section 9.1: probing packets are answered where they came from, and move nothing.
+// RFC 9000, Section 8.2.2 (MUST 1, 3, 5, 7), Section 9.5 (MUST 2) and Section 19.17 (MUST 1).
 func TestProbing(t *testing.T) {
 	s := newScript(t, Server)
 	// The client uses another of our connection IDs for another path, as it must.
@@ -352,7 +385,8 @@ func TestProbing(t *testing.T) {
 	t.Error("the connection ID of the path was not retired")
 }
 
-// RFC 9000, Section 8.2.2: a challenge on the path in use is answered there, with more than a probe.
+// RFC 9000, Section 8.2.2 (MUST 3, 5): a challenge on the path in use is answered there, with more than a probe.
+// RFC 9000, Section 8.2.1 (MUST 4).
 func TestChallengeOnPathInUse(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)
@@ -378,7 +412,7 @@ func TestPathFlood(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9: servers don't move, and clients not before the handshake is confirmed.
+// RFC 9000, Section 9 (MUST 5): servers don't move, and clients not before the handshake is confirmed.
 func TestUnknownAddresses(t *testing.T) {
 	s := newScript(t, Client)
 	dropped := s.c.Stats().PacketsDropped

@@ -14,6 +14,7 @@ func withPreferred(p *testPair) {
 }
 
 // RFC 9000, Section 9.6: a client moves to the address that the server prefers, without being asked to.
+// RFC 9000, Section 9 (MUST 2), Section 9.5 (MUST 2), Section 9.6.2 (MUST 3) and Section 18.2 (MUST 2).
 func TestPreferredAddress(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -72,7 +73,8 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.6.2: if nothing comes back from there, the connection stays at the first address.
+// RFC 9000, Section 9.6.2 (MUST 1): if nothing comes back from there, the connection stays at the first address.
+// RFC 9000, Section 9.6.1 (MUST 1) and Section 21.5.3 (MUST 1).
 func TestPreferredAddressUnreachable(t *testing.T) {
 	p := newTestPair(t, withPreferred)
 	n := 0
@@ -97,8 +99,8 @@ func TestPreferredAddressUnreachable(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.6.3: a client that moves meanwhile tries both addresses from its new one, and the preferred one goes
-// first.
+// RFC 9000, Section 9.6.3 (MUST 1, 2): a client that moves meanwhile tries both addresses from its new one, and the
+// preferred one goes first.
 func TestPreferredAddressWhileMigrating(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		p := newTestPair(t, withPreferred)
@@ -129,8 +131,8 @@ func TestPreferredAddressWhileMigrating(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.6.2: the server sends nothing but probes from its preferred address before it has heard more than a
-// probe there and the client has answered; afterwards nothing moves it back.
+// RFC 9000, Section 9.6.2 (MUST 2): the server sends nothing but probes from its preferred address before it has heard
+// more than a probe there and the client has answered; afterwards nothing moves it back.
 func TestServerMovesToPreferredAddress(t *testing.T) {
 	s := newScript(t, Server, func(p *testPair) {
 		withPreferred(p)
@@ -184,6 +186,7 @@ func TestServerMovesToPreferredAddress(t *testing.T) {
 	s.wantOpen()
 }
 
+// RFC 9000, Section 18.2 (MUST 3, 4).
 func TestPreferredAddressConfig(t *testing.T) {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")
 	for _, tt := range []struct {

@@ -84,6 +84,7 @@ func TestQUICBitGrease(t *testing.T) {
 }
 
 // Who does not take part drops packets without the bit, whatever the peer makes of that.
+// RFC 9000, Section 17.2 (MUST 1) and Section 17.3.1 (MUST 1).
 func TestQUICBitMissing(t *testing.T) {
 	for _, side := range []Side{Client, Server} {
 		for _, off := range []bool{false, true} {

@@ -31,6 +31,7 @@ func retryPacket(h wire.LongHeader, scid ConnectionID, token string) []byte {
 
 // A server that asks for a proof of the address gets it, and the handshake goes on (RFC 9000, Section 8.1.2).
 // RFC 9000, Section 17.2.5.1 (MUST 3) and Section 17.2.5.3 (MUST 1).
+// RFC 9000, Section 7.3 (MUST 1).
 func TestRetry(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) { p.demux = DemuxConfig{Retry: RetryAlways} })
 	p.establish()
@@ -106,6 +107,7 @@ func TestInjectedRetry(t *testing.T) {
 }
 
 // The token of one connection spares the next one the Retry.
+// RFC 9000, Section 19.7 (MUST 1).
 func TestNewToken(t *testing.T) {
 	cache := tokenCache{}
 	for i := range 2 {

@@ -428,7 +428,8 @@ func TestEmptyPacket(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 17.3.1.
+// RFC 9000, Section 17.3.1 (MUST 3).
+// RFC 9000, Section 17.2 (MUST 7).
 func TestReservedBits(t *testing.T) {
 	for side := range Side(2) {
 		s := newScript(t, side)

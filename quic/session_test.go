@@ -37,6 +37,7 @@ func TestSession(t *testing.T) {
 }
 
 // RFC 9000, Section 7.4.1 (MUST 2, 3, 4): what belongs to one connection is forgotten, all else is remembered.
+// RFC 9000, Section 9.6.2 (MUST 4).
 func TestRememberedParameters(t *testing.T) {
 	id := wire.NewConnectionID([]byte("12345678"))
 	tp := wire.TransportParameters{

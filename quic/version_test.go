@@ -232,7 +232,8 @@ func TestVersionOvertaken(t *testing.T) {
 	}
 }
 
-// RFC 9368, Section 2.1, and RFC 9000, Section 6.2: which Version Negotiation packets a client obeys, and how.
+// RFC 9368, Section 2.1, and RFC 9000, Section 6.2 (MUST 1, 2, 3): which Version Negotiation packets a client obeys,
+// and how.
 func TestVersionNegotiation(t *testing.T) {
 	tests := []struct {
 		name     string

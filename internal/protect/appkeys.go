@@ -24,6 +24,7 @@ var (
 // Two sets of receive keys are held at a time (RFC 9001, Section 6.5): the current one, and either the next one or, for a
 // while after an update, the previous one. So the key phase bit alone selects between them, and whichever it selects,
 // the work is the same: no time taken tells an observer the value of the protected bit (Section 9.5).
+// RFC 9001, Section 9.5 (MUST 1).
 type AppKeys struct {
 	suite Suite
 	of    *versionSecrets

@@ -303,6 +303,7 @@ func TestAckUnderOldKeys(t *testing.T) {
 }
 
 // RFC 9001, Section 6.6 (MUST 1, 2, 3, 5, 6).
+// RFC 9001, Section 5.3 (MUST 3).
 func TestLimits(t *testing.T) {
 	for suite, want := range map[Suite][2]uint64{
 		AES128GCM: {1 << 23, 1 << 52}, AES256GCM: {1 << 23, 1 << 52}, ChaCha20Poly1305: {1 << 62, 1 << 36},

@@ -58,6 +58,7 @@ func (k *key) nonceFor(pn uint64) []byte {
 }
 
 // seal encrypts pkt from payloadOffset on in place, and appends the tag.
+// RFC 9001, Section 9.5 (MUST 2).
 func (k *key) seal(pkt []byte, payloadOffset int, pn uint64) []byte {
 	header, payload := pkt[:payloadOffset], pkt[payloadOffset:]
 	sealed := k.aead.Seal(payload[:0], k.nonceFor(pn), payload, header)

@@ -7,6 +7,7 @@ import (
 
 // RFC 9000, Table 3, with what Section 12.5 says about 0-RTT; RFC 9221, Section 4.
 // RFC 9000, Section 12.4 (MUST 3), Section 12.5 (MUST 2) and Section 17.2.4 (MUST 1).
+// RFC 9000, Section 19.21 (MUST 2).
 func TestFrameTypes(t *testing.T) {
 	const (
 		eliciting = "E"

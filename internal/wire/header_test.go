@@ -122,7 +122,7 @@ func TestInvariant(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 17.2 (MUST 1, 3, 5) and Section 17.2.5.2 (MUST 4).
+// RFC 9000, Section 17.2 (MUST 3, 5) and Section 17.2.5.2 (MUST 4).
 func TestMalformedLongHeaders(t *testing.T) {
 	id21 := string(make([]byte, 21))
 	payload := append([]byte{0, 20}, make([]byte, 20)...) // no token, then 20 bytes
