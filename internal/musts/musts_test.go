@@ -8,6 +8,21 @@ import (
 	"testing"
 )
 
+// TestSources holds this repository to its index.
+func TestSources(t *testing.T) {
+	index, err := readIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := readCitations(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range check(index, found) {
+		t.Error(f)
+	}
+}
+
 // A document of our own in the two forms that RFCs have. The sentences mean nothing.
 const (
 	asText = `
