@@ -18,6 +18,7 @@ type packetIn struct {
 	phase uint64 // of the keys of a 1-RTT packet
 
 	ackEliciting bool
+	refused      bool // it is dropped after all, for want of room
 	nonProbing   bool // it has a frame that moves the connection to its path (RFC 9000, Section 9.1)
 	// challenge holds the first PATH_CHALLENGE frames.
 	challenge  [2][8]byte
@@ -27,7 +28,8 @@ type packetIn struct {
 	size int // of the packet, all of it
 }
 
-// handlePayload processes the frames of a packet. It reports false if the connection has ended.
+// handlePayload processes the frames of a packet. It reports false if the connection has ended. Frames of a packet that is
+// then refused may come again: none minds.
 func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
 	if c.trace != nil {
 		c.trace.packetReceived(in, b)
@@ -46,6 +48,10 @@ func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
 		in.ackEliciting = in.ackEliciting || t.AckEliciting()
 		in.nonProbing = in.nonProbing || !t.Probing()
 		n, err := c.handleFrame(in, t, b)
+		if err == errNoRoom {
+			in.refused = true
+			return true
+		}
 		if n == 0 && err == nil {
 			err = transportError(FrameEncodingError, "malformed frame")
 		}

@@ -301,6 +301,9 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	if !c.handlePayload(&in, o.Payload) {
 		return packetOpened
 	}
+	if in.refused {
+		return d.drop(packetDrop, qlog.DroppedGeneral)
+	}
 	largest := o.PN+1 > expectedPN(&c.recv)
 	c.recv.Add(d.received, o.PN, in.ackEliciting, uint8(d.ecn))
 	if d.path != c.path {

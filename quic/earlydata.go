@@ -288,6 +288,9 @@ func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) pack
 	if !active {
 		return packetOpened
 	}
+	if in.refused {
+		return d.drop(packetDrop, qlog.DroppedGeneral)
+	}
 	c.recv.Add(d.received, pn, in.ackEliciting, uint8(d.ecn))
 	c.packetProcessed()
 	return packetOpened

@@ -5,8 +5,8 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/rangeset"
 )
 
-// maxGaps bounds the gaps in what was received of a stream. A window of 16 MiB in full packets, a third of which got
-// lost, has fewer; more are the work of a peer that wants us to keep books (RFC 9000, Section 21.6).
+// maxGaps bounds the gaps in what was received of a stream: more are the work of a peer that wants us to keep books (RFC
+// 9000, Section 21.6), or of a large window that ran into a full queue, where every second packet is lost.
 const maxGaps = 4096
 
 // keepStorage is how many elements the storage of a buffer's slices may have room for while they are empty: what a burst
@@ -28,7 +28,7 @@ type recvBuffer struct {
 }
 
 // write stores data, which lies at offset, as far as it has not arrived before: bytes once received never change. It
-// returns how many were new and whether the gaps are still within their bound.
+// returns how many were new, and false if it took nothing because there would be too many gaps.
 func (b *recvBuffer) write(offset uint64, data []byte) (fresh int, ok bool) {
 	end := offset + uint64(len(data))
 	if end <= b.have {
@@ -43,6 +43,13 @@ func (b *recvBuffer) write(offset uint64, data []byte) (fresh int, ok bool) {
 		b.have = end
 		return len(data), true
 	}
+	if b.later.Len() >= maxGaps && offset > b.have {
+		// What touches something else is no gap more.
+		around := rangeset.Range{Start: offset - 1, End: end + 1}
+		if gap, ok := b.later.Gap(around.Start, around.End); ok && gap == around {
+			return 0, false
+		}
+	}
 	fresh = b.fill(offset, data)
 	if fresh == 0 {
 		return 0, true
@@ -52,7 +59,7 @@ func (b *recvBuffer) write(offset uint64, data []byte) (fresh int, ok bool) {
 		b.have = first.End
 		b.later.DropFirst(1)
 	}
-	return fresh, b.later.Len() <= maxGaps
+	return fresh, true
 }
 
 // fill stores those parts of data that are missing.

@@ -79,6 +79,10 @@ func (s *Stream) account(now monotime.Time, end uint64, final bool, ft wire.Fram
 	return nil
 }
 
+// errNoRoom tells that a frame asks for more than there is room for at the moment, which is nobody's fault. Its packet is
+// dropped without an acknowledgment: the peer will send again what was in it.
+var errNoRoom = &TransportError{Code: InternalError, Reason: "no room"}
+
 // receive takes the contents of a STREAM frame.
 func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool) error {
 	h, t := s.recv, s.table
@@ -102,7 +106,7 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 	}
 	fresh, ok := h.buf.write(offset, data)
 	if !ok {
-		return &TransportError{Code: InternalError, FrameType: wire.FrameStream, Reason: "too many gaps in stream data"}
+		return errNoRoom
 	}
 	t.bytesReceived += uint64(fresh)
 	if h.state == recvSizeKnown && h.buf.have == h.final {
