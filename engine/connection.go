@@ -66,7 +66,8 @@ func (c *Connection) Do(f func(*Session)) error {
 	if !c.w.mailbox.ask(func(m *mail) { m.calls = append(m.calls, call{f, done}) }) {
 		return errEnded
 	}
-	c.w.flush()
+	c.w.flush(false)
+	c.w.yield()
 	return <-done
 }
 
@@ -91,4 +92,7 @@ func (c *Connection) PathStats() (all []quic.PathStats) {
 func (c *Connection) Wake() { c.w.wake() }
 
 // Flush runs a step at once if it can: see [Session.Flush].
-func (c *Connection) Flush() { c.w.flush() }
+func (c *Connection) Flush() { c.w.flush(false) }
+
+// Yield is for a task that is about to wait: see [Session.Yield].
+func (c *Connection) Yield() { c.w.yield() }

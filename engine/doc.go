@@ -29,8 +29,8 @@
 // A worker has no goroutine of its own. The step is run by whoever has cause to: by the router that brought the packets, for
 // that saves waking up anybody; by a goroutine of the runtime's timers; by a goroutine that was started for it; or
 // by the one that just wrote something and called [Session.Flush]. Between steps a connection is some memory and one timer.
-// An application that does take its time all the same delays other connections by milliseconds at most: then another
-// goroutine reads the socket.
+// What may block an application leaves to [Session.Go]. One that does take its time in its methods all the same delays other
+// connections by milliseconds at most: then another goroutine reads the socket.
 //
 // Goroutines outside of the step reach the connection through its handle, the [Connection], and through [Session.Wake]: they
 // leave what they want done where the application finds it, and wake it up. [Connection.Do] runs a function in the step.

@@ -30,9 +30,10 @@ type Endpoint struct {
 	log      *slog.Logger
 
 	sockets    atomic.Pointer[[]*router] // never empty; replaced with mu held
-	reading    sync.WaitGroup            // the routers' goroutines
+	reading    sync.WaitGroup            // the routers that read
 	routes     routes
 	runners    runners
+	pace       pace
 	mailboxes  budget
 	handshakes atomic.Int64 // of servers, in progress
 	counters   counters
@@ -76,7 +77,8 @@ func NewEndpoint(cfg *EndpointConfig, sockets ...udp.Socket) (*Endpoint, error) 
 	} else {
 		rand.Read(e.resetKey[:])
 	}
-	e.runners.init()
+	e.pace.init()
+	e.runners.init(&e.pace)
 	if err := e.routes.init(); err != nil {
 		return nil, err
 	}
@@ -99,8 +101,13 @@ func (e *Endpoint) startReading() {
 	}
 	e.started = true
 	for _, r := range e.routers() {
-		e.reading.Go(r.run)
+		e.startRouter(r)
 	}
+}
+
+func (e *Endpoint) startRouter(r *router) {
+	e.reading.Add(1)
+	go r.run(r.party(0), nil)
 }
 
 // orDefault fills in a limit.

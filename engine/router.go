@@ -33,6 +33,7 @@ type router struct {
 	resets       limiter
 	negotiations limiter
 	turn         turn
+	tasking      atomic.Pointer[party] // which runs tasks, or did last
 }
 
 // frontDoor decides about datagrams of no connection, and for whom.
@@ -75,9 +76,16 @@ func (r *router) lend(i int) {
 	r.msgs[i].Buf = r.packets[i].store
 }
 
-// run reads until the socket is closed, or another goroutine has taken over.
-func (r *router) run() {
-	for r.wakeTouched() {
+// run reads until the socket is closed, or another goroutine has taken over. If the goroutine that was the router before is
+// stuck in a task, run first goes on in its place.
+func (r *router) run(p, stuck *party) {
+	if stuck != nil {
+		p.succeed(stuck)
+		if !p.step(stuck.worker, (*worker).steps) {
+			return
+		}
+	}
+	for p.wakeTouched() {
 		n, err := r.sock.ReadBatch(r.msgs)
 		if err != nil {
 			for i, p := range r.packets {
@@ -85,6 +93,7 @@ func (r *router) run() {
 				p.release()
 			}
 			r.e.routerStopped(r, err)
+			r.e.reading.Done()
 			return
 		}
 		for i := range n {
@@ -102,7 +111,8 @@ func (r *router) run() {
 
 // wakeTouched lets the workers have at what they were given. It runs their steps itself: waking another goroutine up for it
 // would take longer than most steps. It returns false if one took so long that another goroutine is the router now.
-func (r *router) wakeTouched() bool {
+func (p *party) wakeTouched() bool {
+	r := p.router
 	for n := len(r.touched); n > 0; n = len(r.touched) {
 		w := r.touched[n-1]
 		r.touched[n-1] = nil
@@ -111,13 +121,20 @@ func (r *router) wakeTouched() bool {
 			w.wake()
 			continue
 		}
-		t := r.turn.lend()
-		w.runHere(byRouter)
-		if !r.turn.giveBack(t) {
+		if !p.step(w, (*worker).runHere) {
 			return false
 		}
 	}
 	return true
+}
+
+// step runs steps of w by one of its methods. It returns false if another goroutine is the router now.
+func (p *party) step(w *worker, run func(*worker, *party)) bool {
+	t := &p.router.turn
+	t.move(&p.turn, stepping) // nobody else moves it from reading
+	t.watch()
+	run(w, p)
+	return t.move(&p.turn, reading)
 }
 
 // sort leaves the datagrams of the i-th message with their workers. Datagrams that the system coalesced come from one

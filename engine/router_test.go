@@ -492,6 +492,7 @@ func FuzzRouter(f *testing.F) {
 	// A router of the same endpoint that no goroutine runs.
 	r := newRouter(e, n.listen("10.0.0.2:444"))
 	r.demux.Store(e.routers()[0].demux.Load())
+	p := r.party(0)
 
 	client, err := quic.NewClient(time.Now(), clientQUIC(), quic.Path{Local: remote, Remote: e.LocalAddr()})
 	if err != nil {
@@ -514,7 +515,7 @@ func FuzzRouter(f *testing.F) {
 		}
 		m.Local, m.Remote, m.Received = r.local, remote, time.Now()
 		r.sort(0)
-		if !r.wakeTouched() {
+		if !p.wakeTouched() {
 			t.Skip("this router was replaced")
 		}
 		if len(r.msgs[0].Buf) != 64<<10 {

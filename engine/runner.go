@@ -1,43 +1,55 @@
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// runners are the goroutines that run steps which nobody else runs: those of handshakes above all. Such steps go deep, and a
-// new goroutine begins with a small stack that has to be copied several times on the way down. So a few stay for the next
-// step instead of ending.
+// runners are the goroutines that run tasks, and steps that nobody else runs: those of handshakes above all. Such things go
+// deep, and a new goroutine begins with a small stack that has to be copied several times on the way down. So some stay
+// for the next instead of ending.
 type runners struct {
-	next    chan *worker // received from by those that wait
+	pace    *pace
+	next    chan any // *worker or Task: received from by those that wait
 	waiting atomic.Int32
 	closed  chan struct{}
 }
 
-// maxWaitingRunners bounds the goroutines that wait for work: enough for a burst of handshakes, and hardly any memory.
-const maxWaitingRunners = 8
+// maxWaitingRunners bounds the goroutines that wait for work: enough for a burst of requests, and at a few KiB each hardly any
+// memory.
+const maxWaitingRunners = 64
 
-func (r *runners) init() {
-	r.next = make(chan *worker)
+func (r *runners) init(p *pace) {
+	r.pace = p
+	r.next = make(chan any)
 	r.closed = make(chan struct{})
 }
 
-// start runs w's step on another goroutine. It never blocks.
-func (r *runners) start(w *worker) {
+// start runs a task, or the step of a worker, on another goroutine. It never blocks.
+func (r *runners) start(x any) {
 	select {
-	case r.next <- w:
+	case r.next <- x:
 	default:
-		go r.run(w)
+		go r.run(x)
 	}
 }
 
-func (r *runners) run(w *worker) {
+func (r *runners) run(x any) {
 	for {
-		w.run()
+		switch x := x.(type) {
+		case *worker:
+			x.run()
+		case Task:
+			r.pace.run(x, time.Now())
+			x.Flush()
+		}
 		if r.waiting.Add(1) > maxWaitingRunners {
 			r.waiting.Add(-1)
 			return
 		}
-		w = nil // a connection that ends meanwhile is garbage
+		x = nil // a connection that ends meanwhile is garbage
 		select {
-		case w = <-r.next:
+		case x = <-r.next:
 			r.waiting.Add(-1)
 		case <-r.closed:
 			return

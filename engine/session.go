@@ -9,7 +9,7 @@ import (
 )
 
 // Session is what the engine lends to an application's methods. Its methods may only be called from there, but for Wake,
-// Flush and Connection, which any goroutine may call at any time.
+// Flush, FlushAlone, Yield and Connection, which any goroutine may call at any time.
 type Session struct {
 	w   *worker
 	now time.Time
@@ -48,4 +48,17 @@ func (s *Session) Wake() { s.w.wake() }
 // application leaves without waiting for another goroutine. Goroutines that are ready to run go first, so that one step
 // sends what many of them have written. The caller must hold no lock that the application's methods take, and must not
 // be one of those methods.
-func (s *Session) Flush() { s.w.flush() }
+func (s *Session) Flush() { s.w.flush(false) }
+
+// FlushAlone is Flush for a caller who knows that no other goroutine is about to write on the connection: none goes first.
+func (s *Session) FlushAlone() { s.w.flush(true) }
+
+// Go has t run once the reading of this step is done, in a goroutine that may block, as a go statement would, which
+// costs more: if tasks take but some microseconds, as a rule, the goroutine that reads the socket runs them itself, and what they
+// leave to be sent goes out together. A task that does take long delays the other connections of the socket by
+// milliseconds at most, and then tasks get goroutines of their own for a while. It is for the application's methods.
+func (s *Session) Go(t Task) { s.w.leave(t) }
+
+// Yield is for a task that is about to wait, and what waits on behalf of one: nobody else is to wait for it meanwhile. It is
+// not needed, but saves the others those milliseconds. It never blocks and may be called under any lock.
+func (s *Session) Yield() { s.w.yield() }

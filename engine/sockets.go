@@ -32,7 +32,7 @@ func (e *Endpoint) AddSocket(s udp.Socket) error {
 		return err
 	}
 	if e.started {
-		e.reading.Go(r.run)
+		e.startRouter(r)
 	}
 	return nil
 }
@@ -54,9 +54,9 @@ func (e *Endpoint) RemoveSocket(local netip.AddrPort) error {
 	return r.close()
 }
 
-// close ends the router, and with it those of its goroutines that are in a step once they come out of it.
+// close ends the router, and with it those of its goroutines that are in a step or a task once they come out of it. The timer
+// ends by itself: until then it sees to it that a worker does not stay with a task.
 func (r *router) close() error {
-	r.turn.timer.Stop()
 	if err := r.sock.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}

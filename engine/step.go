@@ -21,8 +21,9 @@ const (
 
 // step does everything that is to be done now, in rounds: receive what the mailbox holds, do what is due, let the
 // application read and write, transmit. It ends with the first round that moves nothing, and returns how many of its rounds
-// are left: 0 means that there is more to do.
-func (w *worker) step(p party, rounds int) int {
+// are left: 0 means that there is more to do. It also ends when the application has left tasks to a router; what they write
+// is for the next step.
+func (w *worker) step(rounds int) int {
 	buf := sendBuffers.Get().(*[sendBufferSize]byte)
 	defer sendBuffers.Put(buf)
 	var began time.Time
@@ -43,7 +44,10 @@ func (w *worker) step(p party, rounds int) int {
 		w.handleTimeout(now)
 		w.obey(now, &got)
 		w.serve(got.calls)
-		if p == byRouter && moved {
+		if len(w.party.tasks) > 0 {
+			return rounds
+		}
+		if moved && w.established && w.party.router != nil {
 			began = began.Add(w.awaitWriters())
 		}
 		moved = w.transmit(now, buf[:]) || moved
@@ -160,11 +164,13 @@ func (w *worker) awaitWriters() (waited time.Duration) {
 		return 0
 	}
 	from := time.Now()
+	w.gathering.Store(true)
 	runtime.Gosched()
+	w.gathering.Store(false)
 	if waited = time.Since(from); waited > inlineTime {
 		w.hasty = slowSteps
 	}
-	if t := w.tickets.Load(); w.established && t != w.served.Load() {
+	if t := w.tickets.Load(); t != w.served.Load() {
 		w.served.Store(t)
 		w.tell(processWrites) // the next round runs calls, if there are any
 	}

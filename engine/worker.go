@@ -23,8 +23,12 @@ type worker struct {
 	session Session
 	// tickets counts calls of flush, served those that came before the last round began.
 	tickets, served atomic.Uint64
+	// gathering is set while whoever has the worker waits for goroutines to leave what they have: he will look for it.
+	gathering atomic.Bool
+	taskedBy  atomic.Pointer[party] // who runs the tasks of a step; nil if nobody does
 
 	// Owned by whoever runs the step.
+	party       *party
 	conn        *quic.Conn
 	accept      *quic.Accept // until conn is made of it
 	newApp      NewApplicationFunc
@@ -66,16 +70,24 @@ const (
 )
 
 // party is who runs a step.
-type party uint8
+type party struct {
+	rounds int // before it hands over to a runner
 
-const (
-	byRunner party = iota // a goroutine that is there for it, or a timer's
-	byRouter              // for which other connections' packets wait
-	byUser                // a goroutine that has its own work to do
+	// Of routers, for which other connections' packets wait. Each goroutine that is one has a party of its own.
+	router *router // nil if it is none
+	turn   uint64  // the router's count, as far as this goroutine moved it
+	worker *worker // whose tasks it runs
+	tasks  []Task
+	next   int // of the tasks
+}
+
+var (
+	byRunner = &party{rounds: 1 << 30} // a goroutine that is there for it, or a timer's
+	byUser   = &party{rounds: 8}       // a goroutine that has its own work to do
 )
 
-// roundsOf is how many rounds a party runs before it hands over to a runner.
-var roundsOf = [...]int{byRunner: 1 << 30, byRouter: 4, byUser: 8}
+// party returns that of a goroutine which begins to be the router at a count.
+func (r *router) party(count uint64) *party { return &party{rounds: 4, router: r, turn: count} }
 
 // wake makes sure that a step begins after everything that happened before the call. It runs none itself.
 func (w *worker) wake() {
@@ -97,7 +109,7 @@ func (w *worker) wake() {
 }
 
 // runHere is wake, but runs the step in the calling goroutine, unless another has the worker.
-func (w *worker) runHere(p party) {
+func (w *worker) runHere(p *party) {
 	for {
 		switch s := w.state.Load(); s {
 		case idle, scheduled:
@@ -124,12 +136,17 @@ func (w *worker) release() {
 	}
 }
 
-// flush is wake on behalf of a goroutine that has just left something for the step, and lends itself to run it. Others go
-// first, for they may have something to leave as well: one step then sends the work of all, in fewer packets. With a
-// hundred goroutines at a time on one connection that is a tenth of the datagrams.
-func (w *worker) flush() {
+// flush is wake on behalf of a goroutine that has just left something for the step, and lends itself to run it. Unless it is
+// known to be alone others go first, for they may have something to leave as well: one step then sends the work of all, in
+// fewer packets. With a hundred goroutines at a time on one connection that is a tenth of the datagrams.
+func (w *worker) flush(alone bool) {
 	ticket := w.tickets.Add(1)
-	runtime.Gosched()
+	if w.gathering.Load() {
+		return
+	}
+	if !alone {
+		runtime.Gosched()
+	}
 	if w.served.Load() < ticket {
 		w.runHere(byUser)
 	}
@@ -143,9 +160,17 @@ func (w *worker) run() {
 }
 
 // steps runs the step until nobody asks for more.
-func (w *worker) steps(p party) {
-	for rounds := roundsOf[p]; ; {
-		if rounds = w.step(p, rounds); rounds <= 0 {
+func (w *worker) steps(p *party) {
+	w.party = p
+	for rounds := p.rounds; ; {
+		rounds = w.step(rounds)
+		if len(p.tasks) > 0 {
+			if !p.runTasks(w) {
+				return
+			}
+			continue
+		}
+		if rounds <= 0 {
 			w.state.Store(scheduled)
 			w.e.runners.start(w)
 			return

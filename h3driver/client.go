@@ -47,7 +47,7 @@ func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (
 	for err == nil && !s.opened {
 		if err = s.out.err; err == nil {
 			if err = ctx.Err(); err == nil {
-				s.out.slot.Wait(&s.mu, time.Time{}, ctx.Done())
+				s.wait(&s.out.slot, time.Time{}, ctx.Done())
 			}
 		}
 	}

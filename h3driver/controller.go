@@ -99,6 +99,12 @@ func (c *controller) ConnectionState() *tls.ConnectionState { return c.d.tls.Loa
 // Version returns the version of QUIC that was negotiated, zero before the handshake is complete.
 func (c *controller) Version() quic.Version { return quic.Version(c.d.version.Load()) }
 
+// Go has t run in a goroutine that may block: see [engine.Session.Go]. It may only be called in OnEvent.
+func (c *controller) Go(t engine.Task) { c.d.session.Load().Go(t) }
+
+// Flush sends what [Stream.Leave] has left: for the Flush of an [engine.Task].
+func (c *controller) Flush() { c.d.flush() }
+
 // GoAway begins a graceful shutdown (RFC 9114, Section 5.2): no new requests; the connection closes when the last
 // one is done. It does not wait: EventClosed tells.
 func (c *controller) GoAway() {

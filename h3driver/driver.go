@@ -89,10 +89,26 @@ func (d *driver) kick(s *Stream) error {
 	if err := d.enqueue(s); err != nil {
 		return err
 	}
-	if session := d.session.Load(); session != nil {
-		session.Flush()
-	}
+	d.flush()
 	return nil
+}
+
+// flush runs a step in the calling goroutine if the connection is idle. The caller holds no lock that a step takes.
+func (d *driver) flush() {
+	if session := d.session.Load(); session != nil {
+		if d.live.n.Load() > 1 {
+			session.Flush()
+		} else {
+			session.FlushAlone() // there is nobody else
+		}
+	}
+}
+
+// yield says that what the calling goroutine waits for may take its time.
+func (d *driver) yield() {
+	if session := d.session.Load(); session != nil {
+		session.Yield()
+	}
 }
 
 // OnEstablished implements engine.ApplicationOverQUIC.
@@ -287,7 +303,7 @@ func (d *driver) adopt(s *Stream, h *h3.Stream) {
 // remove takes leave of s.
 func (d *driver) remove(session *engine.Session, s *Stream) {
 	d.live.remove(s)
-	if d.live.n == 0 {
+	if d.live.n.Load() == 0 {
 		d.idleSince = session.Now()
 	}
 	err := s.ended

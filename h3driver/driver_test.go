@@ -542,7 +542,7 @@ func TestQueueIsBounded(t *testing.T) {
 		if n := p.server.d.events.len(); n > 50 {
 			t.Errorf("%d events wait", n)
 		}
-		if n := p.server.d.live.n; n > 10 {
+		if n := p.server.d.live.n.Load(); n > 10 {
 			t.Errorf("%d streams live", n)
 		}
 	})

@@ -1,9 +1,11 @@
 package h3driver
 
+import "sync/atomic"
+
 // liveList is the list of the streams that have an h3 stream, in order of their opening.
 type liveList struct {
 	head, tail *Stream
-	n          int
+	n          atomic.Int32 // also read outside of the step
 }
 
 func (l *liveList) add(s *Stream) {
@@ -13,7 +15,7 @@ func (l *liveList) add(s *Stream) {
 		l.head = s
 	}
 	l.tail = s
-	l.n++
+	l.n.Add(1)
 }
 
 func (l *liveList) remove(s *Stream) {
@@ -28,5 +30,5 @@ func (l *liveList) remove(s *Stream) {
 		l.tail = s.prev
 	}
 	s.prev, s.next = nil, nil
-	l.n--
+	l.n.Add(-1)
 }

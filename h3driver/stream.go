@@ -115,6 +115,12 @@ func (s *Stream) SetWriteDeadline(t time.Time) {
 	s.out.slot.Wake()
 }
 
+// wait waits in a slot, with s.mu held: see [blocking.Slot.Wait].
+func (s *Stream) wait(slot *blocking.Slot, deadline time.Time, cancel <-chan struct{}) {
+	s.d.yield()
+	slot.Wait(&s.mu, deadline, cancel)
+}
+
 func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
 
 // service does in the connection's step what the stream's user asked for.

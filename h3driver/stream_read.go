@@ -72,7 +72,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			s.mu.Lock()
 		}
 		if in.copied == 0 && in.err == nil && in.ring.Len() == 0 {
-			in.slot.Wait(&s.mu, in.deadline, nil)
+			s.wait(&in.slot, in.deadline, nil)
 		}
 		n := in.copied
 		in.dst, in.copied = nil, 0

@@ -56,6 +56,15 @@ var ErrFinished = errors.New("h3driver: write after the end of the message")
 // p.Release. It waits while an earlier Part is not done, at most until the write deadline. Errors of an earlier Part's
 // sending are returned by the next Send. p.Release is told whatever Send returns.
 func (s *Stream) Send(p Part) error {
+	err := s.Leave(p)
+	if err == nil {
+		s.d.flush()
+	}
+	return err
+}
+
+// Leave is Send, but what sends p is the step that follows an [engine.Task], or its Flush.
+func (s *Stream) Leave(p Part) error {
 	s.writeLock.Lock()
 	defer s.writeLock.Unlock()
 	if err := s.hand(p); err != nil {
@@ -64,7 +73,7 @@ func (s *Stream) Send(p Part) error {
 		}
 		return err
 	}
-	s.d.kick(s)
+	s.d.enqueue(s) // should the connection have ended, an event tells
 	return nil
 }
 
@@ -91,7 +100,7 @@ func (s *Stream) waitIdle() error {
 		if expired(out.deadline) {
 			return errDeadline
 		}
-		out.slot.Wait(&s.mu, out.deadline, nil)
+		s.wait(&out.slot, out.deadline, nil)
 	}
 	if out.err == nil && !out.finished && expired(out.deadline) {
 		return errDeadline
@@ -118,7 +127,7 @@ func (s *Stream) sendAndWait(p Part) (int, error) {
 			out.part, out.busy, out.finished = Part{}, false, false
 			return n, errDeadline
 		}
-		out.slot.Wait(&s.mu, out.deadline, nil)
+		s.wait(&out.slot, out.deadline, nil)
 	}
 	return out.offset, out.err
 }

@@ -96,7 +96,7 @@ func (d *driver) handleTimeouts(s *engine.Session) {
 		d.h3.GoAway(d.h3.NextRequestID())
 		d.draining = drainFinal
 	}
-	if d.live.n > 0 {
+	if d.live.n.Load() > 0 {
 		return
 	}
 	switch {

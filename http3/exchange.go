@@ -17,37 +17,40 @@ type exchange struct {
 	stream *h3driver.Stream
 	ctx    requestContext
 
-	early   bool // the request may be a replay
-	hasBody bool // the request has one, or trailers
+	fields  *fieldBuffer // the header section, until Run has read it
+	fin     bool         // there is no body
+	early   bool         // the request may be a replay
+	hasBody bool         // the request has one, or trailers
 	body    requestBody
 	w       response
 }
 
-// serve runs the handler; in the goroutine of the request.
-func (x *exchange) serve(b *fieldBuffer, fin bool) {
+// Run runs the handler; in the goroutine of the request.
+func (x *exchange) Run() {
 	defer x.conn.running.Add(-1)
 	server := x.conn.server
 	now := time.Now()
-	if d := server.ReadTimeout; d > 0 && !fin {
+	if d := server.ReadTimeout; d > 0 && !x.fin {
 		x.stream.SetReadDeadline(now.Add(d))
 	}
 	if d := server.WriteTimeout; d > 0 {
 		x.stream.SetWriteDeadline(now.Add(d))
 		x.w.timed = true
 	}
-	x.hasBody = !fin
+	x.hasBody = !x.fin
 	x.w.x = x
-	for i := range b.fields {
-		if b.fields[i].Name == ":method" {
-			x.w.head = b.fields[i].Value == http.MethodHead
-			x.w.connect = b.fields[i].Value == http.MethodConnect
+	for i := range x.fields.fields {
+		if f := &x.fields.fields[i]; f.Name == ":method" {
+			x.w.head = f.Value == http.MethodHead
+			x.w.connect = f.Value == http.MethodConnect
 		}
 	}
 	if parent := x.ctx.Context; parent.Done() != nil {
 		defer context.AfterFunc(parent, func() { x.ctx.end(parent.Err()) })()
 	}
-	r, err := x.newRequest(b.fields, fin)
-	b.free()
+	r, err := x.newRequest(x.fields.fields, x.fin)
+	x.fields.free()
+	x.fields = nil
 	switch {
 	case err != nil:
 		x.refuse(http.StatusBadRequest)
@@ -58,6 +61,9 @@ func (x *exchange) serve(b *fieldBuffer, fin bool) {
 	}
 	x.ctx.end(context.Canceled)
 }
+
+// Flush sends what Run has left.
+func (x *exchange) Flush() { x.conn.controller.Flush() }
 
 // run calls the handler and ends the response as the handler ended.
 func (x *exchange) run(h http.Handler, r *http.Request) {

@@ -348,6 +348,9 @@ func (w *response) send(fin bool) error {
 			p.Trailer = c.trailers
 		}
 	}
+	if fin {
+		return w.x.stream.Leave(p)
+	}
 	return w.x.stream.Send(p)
 }
 
@@ -390,6 +393,7 @@ func (w *response) finish() error {
 		return err
 	}
 	if w.timed {
+		w.x.Flush()
 		return w.x.stream.Flush()
 	}
 	return nil
@@ -418,7 +422,9 @@ func (w *response) FlushError() error {
 	if w.chunk == nil {
 		return nil
 	}
-	return w.send(false)
+	err := w.send(false)
+	w.x.conn.connection.Yield() // a handler that flushes has something else to do before it returns
+	return err
 }
 
 // SetReadDeadline is for http.ResponseController.

@@ -113,9 +113,7 @@ func ListenAndServe(addr, certFile, keyFile string, handler http.Handler) error 
 // Serve accepts connections on l, closing it at the end. It returns http.ErrServerClosed after Shutdown or Close, else
 // net.ErrClosed when l was closed, or why one of its sockets failed.
 func (s *Server) Serve(l *Listener) error {
-	h := newHandlers()
-	defer h.close()
-	endpoint, err := s.listen(l, h)
+	endpoint, err := s.listen(l)
 	if err != nil {
 		l.Close()
 		return err
@@ -137,7 +135,7 @@ func (s *Server) Serve(l *Listener) error {
 	return cmp.Or(failure, net.ErrClosed)
 }
 
-func (s *Server) listen(l *Listener, h *handlers) (*engine.Endpoint, error) {
+func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	if s.TLSConfig == nil {
 		return nil, errors.New("http3: Server.TLSConfig with a certificate is required")
 	}
@@ -166,7 +164,7 @@ func (s *Server) listen(l *Listener, h *handlers) (*engine.Endpoint, error) {
 	// else the client would take the part for the whole.
 	base = context.WithValue(base, http.ServerContextKey, &http.Server{Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig})
 	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
-		return s.newConn(base, h, info), nil
+		return s.newConn(base, info), nil
 	}
 
 	s.mu.Lock()

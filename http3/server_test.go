@@ -768,3 +768,64 @@ func TestConnect(t *testing.T) {
 		t.Errorf("%q %v", rest, err)
 	}
 }
+
+// TestHandlersThatBlock: once handlers have proved quick, one that blocks, whatever it waits for, stops neither its
+// connection nor others.
+func TestHandlersThatBlock(t *testing.T) {
+	release := make(chan struct{})
+	waits := map[string]func(w http.ResponseWriter, r *http.Request){
+		"/channel": func(w http.ResponseWriter, r *http.Request) { <-release },
+		"/body":    func(w http.ResponseWriter, r *http.Request) { io.ReadAll(r.Body) },
+		"/flush": func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-release
+		},
+		"/write": func(w http.ResponseWriter, r *http.Request) {
+			for range 100 {
+				w.Write(make([]byte, 100_000)) // nobody reads it for now
+			}
+		},
+	}
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wait := waits[r.URL.Path]; wait != nil {
+			wait(w, r)
+		}
+	}), nil)
+	other := &http3.Transport{TLSClientConfig: s.transport.TLSClientConfig}
+	defer other.Close()
+	var ends []func()
+	for path := range waits {
+		for range 400 {
+			s.get(t, "/")
+		}
+		body, end := io.Pipe()
+		answered := make(chan error, 1)
+		go func() {
+			res, err := s.transport.RoundTrip(s.newRequest(t, "POST", path, body))
+			if err == nil {
+				<-release
+				_, err = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+			answered <- err
+		}()
+		ends = append(ends, func() {
+			end.Close()
+			if err := <-answered; err != nil {
+				t.Error(path, err)
+			}
+		})
+		for range 3 {
+			s.get(t, "/")
+			res, err := other.RoundTrip(s.newRequest(t, "GET", "/", nil))
+			if err != nil {
+				t.Fatal(path, err)
+			}
+			res.Body.Close()
+		}
+	}
+	close(release)
+	for _, end := range ends {
+		end()
+	}
+}

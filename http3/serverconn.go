@@ -18,7 +18,6 @@ import (
 // ServerConn is one connection of a [Server]. Its methods may be called from any goroutine.
 type ServerConn struct {
 	server     *Server
-	handlers   *handlers
 	connection *engine.Connection
 	controller *h3driver.ServerController
 	local      net.Addr
@@ -41,10 +40,9 @@ func (c *ServerConn) RemoteAddr() net.Addr { return c.remote }
 func (c *ServerConn) Stats() quic.Stats { return c.connection.Stats() }
 
 // newConn makes the application of one connection, in the connection's step.
-func (s *Server) newConn(base context.Context, h *handlers, info engine.ConnInfo) engine.ApplicationOverQUIC {
+func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.ApplicationOverQUIC {
 	c := &ServerConn{
 		server:     s,
-		handlers:   h,
 		connection: info.Connection,
 		local:      net.UDPAddrFromAddrPort(info.Local),
 		remote:     net.UDPAddrFromAddrPort(info.Remote),
@@ -112,7 +110,8 @@ func (c *ServerConn) onEvent(ev h3driver.Event) {
 		x = &exchange{conn: c, stream: ev.Stream, early: c.early}
 		x.ctx.Context = c.ctx
 		ev.Stream.Value = x
-		c.handlers.start(request{x, copyFields(ev.Fields), ev.Fin})
+		x.fields, x.fin = copyFields(ev.Fields), ev.Fin
+		c.controller.Go(x)
 	case h3driver.EventReset, h3driver.EventStopSending, h3driver.EventStreamClosed:
 		if x != nil {
 			x.ctx.end(context.Canceled)
