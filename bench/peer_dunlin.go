@@ -10,23 +10,41 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-func init() { httpPeers["dunlin-h3"] = dunlinH3{} }
+func init() {
+	httpPeers["dunlin-h3"] = dunlinH3{}
+	earlyPeers["dunlin-h3"] = dunlinH3{}
+	earlyPeers["dunlin-h3-late"] = dunlinLate{}
+}
 
 // dunlinH3 is Dunlin's http3.
 type dunlinH3 struct{}
 
 func (dunlinH3) serve(cfg serverConfig, h http.Handler) (string, error) {
+	return serveDunlin(cfg, h, &quic.Config{MaxBidiStreams: cfg.streams})
+}
+
+func (dunlinH3) serveEarly(cfg serverConfig, h http.Handler) (string, error) {
+	return serveDunlin(cfg, h, &quic.Config{EarlyData: true})
+}
+
+func serveDunlin(cfg serverConfig, h http.Handler, transport *quic.Config) (string, error) {
 	l, err := http3.Listen(cfg.addr)
 	if err != nil {
 		return "", err
 	}
-	s := &http3.Server{
-		Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cfg.cert}},
-		QUIC: &quic.Config{MaxBidiStreams: cfg.streams},
-	}
+	s := &http3.Server{Handler: h, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cfg.cert}}, QUIC: transport}
 	go s.Serve(l)
 	return l.Addr().String(), nil
 }
+
+func (dunlinH3) earlyTransport(cfg *tls.Config) closableTransport {
+	return &http3.Transport{TLSClientConfig: cfg, DisableCompression: true, QUIC: &quic.Config{EarlyData: true}}
+}
+
+// dunlinLate is the same, but its clients send nothing before the handshake is complete.
+type dunlinLate struct{ dunlinH3 }
+
+func (p dunlinLate) earlyTransport(cfg *tls.Config) closableTransport { return p.transport(cfg) }
 
 func (dunlinH3) transport(cfg *tls.Config) closableTransport {
 	return &http3.Transport{TLSClientConfig: cfg, DisableCompression: true}

@@ -12,6 +12,7 @@ import (
 
 func init() {
 	httpPeers["quic-go-h3"] = quicGoH3{}
+	earlyPeers["quic-go-h3"] = quicGoH3{}
 	rawPeers["quic-go"] = quicGo{}
 }
 
@@ -19,16 +20,35 @@ func init() {
 type quicGoH3 struct{}
 
 func (quicGoH3) serve(cfg serverConfig, h http.Handler) (string, error) {
+	return serveQuicGo(cfg, h, &quic.Config{MaxIncomingStreams: int64(cfg.streams)})
+}
+
+func (quicGoH3) serveEarly(cfg serverConfig, h http.Handler) (string, error) {
+	return serveQuicGo(cfg, h, &quic.Config{Allow0RTT: true})
+}
+
+func serveQuicGo(cfg serverConfig, h http.Handler, transport *quic.Config) (string, error) {
 	c, err := net.ListenPacket("udp", cfg.addr)
 	if err != nil {
 		return "", err
 	}
 	s := &http3.Server{
-		Handler: h, TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cfg.cert}}),
-		QUICConfig: &quic.Config{MaxIncomingStreams: int64(cfg.streams)},
+		Handler: h, TLSConfig: http3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{cfg.cert}}), QUICConfig: transport,
 	}
 	go s.Serve(c)
 	return c.LocalAddr().String(), nil
+}
+
+func (p quicGoH3) earlyTransport(cfg *tls.Config) closableTransport {
+	return quicGoEarly{p.transport(cfg).(*http3.Transport)}
+}
+
+// quicGoEarly sends every GET in early data if it can.
+type quicGoEarly struct{ *http3.Transport }
+
+func (t quicGoEarly) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Method = http3.MethodGet0RTT
+	return t.Transport.RoundTrip(r)
 }
 
 func (quicGoH3) transport(cfg *tls.Config) closableTransport {

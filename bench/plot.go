@@ -36,7 +36,7 @@ var figures = []figure{
 	{"requests.svg", "Small requests by connections × streams", small, "requests/s", scaledRate},
 	{"requests-cpu.svg", "CPU time of a small request, server and client", small, "µs", scaledCPU},
 	{"latency.svg", "Latency of small requests: median, 99 %, 99.9 %", small, "ms", nil},
-	{"handshakes.svg", "Handshakes", []string{"handshake-http", "handshake-raw"}, "per second", scaledRate},
+	{"handshakes.svg", "Handshakes", []string{"handshake-http", "resumed-http", "0rtt-http", "handshake-raw", "resumed-raw"}, "per second", scaledRate},
 	{"datagrams.svg", "Datagrams delivered", []string{"datagrams-1200", "datagrams-100"}, "per second", scaledRate},
 	{"lossy.svg", "Download with 1 % loss over 50 ms", []string{"lossy"}, "Mbit/s", scaledRate},
 }
@@ -53,15 +53,16 @@ func scaledCPU(m *measured, s []sample) float64 {
 
 // colors tells the peers apart, also for those who see few colours: libraries by hue, with and without HTTP by lightness.
 var colors = map[string]color.RGBA{
-	"dunlin":      {0x00, 0x72, 0xb2, 0xff},
-	"dunlin-h3":   {0x56, 0xb4, 0xe9, 0xff},
-	"quic-go":     {0xd5, 0x5e, 0x00, 0xff},
-	"quic-go-h3":  {0xe6, 0x9f, 0x00, 0xff},
-	"tls-tcp":     {0x00, 0x6b, 0x53, 0xff},
-	"net-http-h2": {0x00, 0x9e, 0x73, 0xff},
-	"tcp-cubic":   {0x00, 0x6b, 0x53, 0xff},
-	"tcp-reno":    {0x00, 0x9e, 0x73, 0xff},
-	"floor":       {0x99, 0x99, 0x99, 0xff},
+	"dunlin":         {0x00, 0x72, 0xb2, 0xff},
+	"dunlin-h3":      {0x56, 0xb4, 0xe9, 0xff},
+	"dunlin-h3-late": {0x9f, 0xd6, 0xf2, 0xff},
+	"quic-go":        {0xd5, 0x5e, 0x00, 0xff},
+	"quic-go-h3":     {0xe6, 0x9f, 0x00, 0xff},
+	"tls-tcp":        {0x00, 0x6b, 0x53, 0xff},
+	"net-http-h2":    {0x00, 0x9e, 0x73, 0xff},
+	"tcp-cubic":      {0x00, 0x6b, 0x53, 0xff},
+	"tcp-reno":       {0x00, 0x9e, 0x73, 0xff},
+	"floor":          {0x99, 0x99, 0x99, 0xff},
 }
 
 // plot draws the figures for which there is something measured, and returns them.

@@ -111,6 +111,8 @@ func (c *child) serve() error {
 	switch c.work.kind {
 	case kindRaw, kindLossy:
 		addr, err = rawPeers[c.peer].serve(cfg)
+	case kindEarly:
+		addr, err = earlyPeers[c.peer].serveEarly(cfg, http.HandlerFunc(earlyHandler))
 	case kindDatagram:
 		addr, err = serveDatagrams(c.peer, cfg)
 	default:

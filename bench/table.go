@@ -59,7 +59,7 @@ func (m *measured) baseline(asked string) string {
 	switch {
 	case asked != "":
 		return asked
-	case m.Kind == kindHTTP:
+	case m.Kind == kindHTTP, m.Kind == kindEarly:
 		return "quic-go-h3"
 	case m.Kind == kindLossy:
 		return "tcp-cubic"

@@ -30,7 +30,8 @@ type work struct {
 // The kinds of works: which peers do them, how they run, and which table shows them.
 const (
 	kindHTTP     = "http"
-	kindRaw      = "raw" // streams without HTTP
+	kindEarly    = "early" // HTTP with early data
+	kindRaw      = "raw"   // streams without HTTP
 	kindDatagram = "datagram"
 	kindLossy    = "lossy"
 	kindIdle     = "idle"
@@ -103,9 +104,12 @@ var works = []work{
 	{"small-100x1", "request", kindHTTP, httpSmall(100, 1), quickTime, 5},
 	{"small-1x1", "request", kindHTTP, httpSmall(1, 1), quickTime, 5},
 	{"handshake-http", "handshake", kindHTTP, httpHandshake, quickTime, 5},
+	{"resumed-http", "handshake", kindHTTP, httpResumed, quickTime, 5},
+	{"0rtt-http", "handshake", kindEarly, httpEarly, quickTime, 5},
 	{"raw-down", "GiB", kindRaw, rawBulk('d'), gib / 8, gib},
 	{"raw-up", "GiB", kindRaw, rawBulk('u'), gib / 8, gib},
 	{"handshake-raw", "handshake", kindRaw, rawHandshake, quickTime, 5},
+	{"resumed-raw", "handshake", kindRaw, rawResumed, quickTime, 5},
 	{"datagrams-1200", "datagram", kindDatagram, datagrams(1200), quickTime, 5},
 	{"datagrams-100", "datagram", kindDatagram, datagrams(100), quickTime, 5},
 	{"lossy", "GiB", kindLossy, rawBulk('d'), mib / 2, 8 * mib},
@@ -123,6 +127,8 @@ func (w *work) peers() []string {
 	switch w.kind {
 	case kindWindow:
 		return []string{"dunlin"}
+	case kindEarly:
+		return sortedKeys(earlyPeers)
 	case kindDatagram:
 		return sortedKeys(datagramPeers)
 	case kindRaw, kindLossy:
