@@ -154,6 +154,11 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 			x.proceed = make(chan struct{})
 		}
 	}
+	if err := x.awaitSettings(ctx); err != nil {
+		part.Release.Release()
+		x.done()
+		return nil, err
+	}
 	stream, err := x.conn.controller.OpenRequest(ctx, part, x)
 	if err != nil {
 		if errors.Is(err, h3.ErrGoingAway) || errors.Is(err, net.ErrClosed) {

@@ -41,7 +41,7 @@ func (x *clientExchange) firstPart() (p h3driver.Part, whole bool, err error) {
 		}
 	}
 	if !x.hasBody {
-		p.Fin = true
+		p.Fin = !x.tunnel()
 		return p, true, nil
 	}
 	length := x.bodyLength()
@@ -120,7 +120,11 @@ func (x *clientExchange) appendPseudo(fields []h3.Field) ([]h3.Field, error) {
 	}
 	fields = append(fields, h3.Field{Name: ":method", Value: method})
 	if method == http.MethodConnect {
-		return append(fields, h3.Field{Name: ":authority", Value: authority}), nil
+		protocol := req.Header[protocolKey]
+		if len(protocol) == 0 {
+			return append(fields, h3.Field{Name: ":authority", Value: authority}), nil
+		}
+		fields = append(fields, h3.Field{Name: ":protocol", Value: protocol[0]})
 	}
 	path := requestPath(req.URL, authority)
 	if path == "" || path[0] != '/' && path != "*" {
@@ -163,7 +167,7 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 	agent, encoding, ranged := false, false, false
 	for key, values := range req.Header {
 		switch key = http.CanonicalHeaderKey(key); key {
-		case "Host", "Content-Length", "Trailer":
+		case "Host", "Content-Length", "Trailer", protocolKey:
 			continue // of these Request has fields of its own
 		case "User-Agent":
 			agent = true
@@ -193,7 +197,7 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 		}
 		fields = append(fields, h3.Field{Name: "trailer", Value: strings.Join(keys, ", ")})
 	}
-	if !x.conn.transport.DisableCompression && !encoding && !ranged && req.Method != http.MethodHead {
+	if !x.conn.transport.DisableCompression && !encoding && !ranged && req.Method != http.MethodHead && req.Method != http.MethodConnect {
 		x.gzip = true
 		fields = append(fields, h3.Field{Name: "accept-encoding", Value: "gzip"})
 	}

@@ -55,16 +55,23 @@ func (x *clientExchange) newResponse(b *fieldBuffer, fin bool) (*http.Response, 
 	} else if fin && x.req.Method != http.MethodHead {
 		res.ContentLength = 0
 	}
+	if x.req.Method == http.MethodConnect && status/100 == 2 {
+		t := &clientTunnel{responseBody{x: x, res: res}}
+		t.watch()
+		res.Body, res.ContentLength = t, -1
+		return res, nil
+	}
+	if x.tunnel() {
+		x.stream.CloseWrite() // there is none
+	}
 	if fin {
 		res.Body = http.NoBody
 		x.done()
 		return res, nil
 	}
 	body := &responseBody{x: x, res: res}
+	body.watch()
 	res.Body = body
-	if ctx := x.req.Context(); ctx.Done() != nil {
-		body.stop = context.AfterFunc(ctx, func() { x.abort(context.Cause(ctx)) })
-	}
 	if x.gzip && strings.EqualFold(header.Get("Content-Encoding"), "gzip") {
 		delete(header, "Content-Encoding")
 		delete(header, "Content-Length")
@@ -82,6 +89,19 @@ type responseBody struct {
 	stop func() bool // takes back the AfterFunc of the request's context
 	over sync.Once
 	end  error // what Read returned last, if an error
+}
+
+// watch gives the request up when its context ends.
+func (b *responseBody) watch() {
+	if ctx := b.x.req.Context(); ctx.Done() != nil {
+		b.stop = context.AfterFunc(ctx, func() { b.x.abort(context.Cause(ctx)) })
+	}
+}
+
+func (b *responseBody) unwatch() {
+	if b.stop != nil {
+		b.stop()
+	}
 }
 
 // Read implements io.Reader.
@@ -106,9 +126,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // finish takes the response off the connection's account.
 func (b *responseBody) finish() {
 	b.over.Do(func() {
-		if b.stop != nil {
-			b.stop()
-		}
+		b.unwatch()
 		b.x.done()
 	})
 }
@@ -116,9 +134,7 @@ func (b *responseBody) finish() {
 // Close implements io.Closer. What has not been read is refused: the server hears H3_REQUEST_CANCELLED.
 func (b *responseBody) Close() error {
 	b.over.Do(func() {
-		if b.stop != nil {
-			b.stop()
-		}
+		b.unwatch()
 		b.x.abort(http.ErrBodyReadAfterClose)
 		b.x.done()
 	})

@@ -16,7 +16,7 @@ var errPath = errors.New("http3: malformed request target")
 // newRequest makes net/http's request of a header section, which package h3 has checked (RFC 9114, Section 4.3.1).
 func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error) {
 	pseudo, rest := splitPseudo(fields)
-	var method, path, authority string
+	var method, path, authority, protocol string
 	for i := range pseudo {
 		switch pseudo[i].Name {
 		case ":method":
@@ -25,6 +25,8 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 			path = pseudo[i].Value
 		case ":authority":
 			authority = pseudo[i].Value
+		case ":protocol":
+			protocol = pseudo[i].Value
 		}
 	}
 	header := toHeader(rest)
@@ -35,7 +37,10 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 	delete(header, "Host")
 
 	var target *url.URL
-	if method == http.MethodConnect {
+	if protocol != "" {
+		header[protocolKey] = []string{protocol}
+	}
+	if method == http.MethodConnect && protocol == "" {
 		target, path = &url.URL{Host: authority}, authority
 	} else {
 		var err error

@@ -80,6 +80,7 @@ type response struct {
 	wroteHeader bool        // WriteHeader was called with a final status
 	headerSent  atomic.Bool // the header section is on its way; also looked at by readers of the request's body
 	done        bool        // the handler has returned
+	closed      atomic.Bool // the response has ended: it was a tunnel
 	status      int
 	length      int64 // the declared Content-Length, -1 if none
 	written     int64 // body bytes that the handler wrote
@@ -384,6 +385,9 @@ func (w *response) finish() error {
 		w.WriteHeader(http.StatusOK)
 	}
 	w.done = true
+	if w.closed.Load() {
+		return nil
+	}
 	if w.length > w.written && !w.head && bodyAllowed(w.status) {
 		// The response would be malformed (RFC 9114, Section 4.1.2).
 		w.discard()

@@ -56,6 +56,11 @@ type Server struct {
 	// method (GET, HEAD, OPTIONS, TRACE).
 	AllowEarly func(*http.Request) bool
 
+	// ExtendedConnect tells clients that the handler takes extended CONNECT requests (RFC 9220): those of method CONNECT
+	// whose Header has a ":protocol", as net/http's HTTP/2 has it. See [AcceptTunnel] and [WebSocketHandler]. Browsers then
+	// open their WebSockets over HTTP/3.
+	ExtendedConnect bool
+
 	// BaseContext returns the context that all requests on l derive from. Default context.Background.
 	BaseContext func(l *Listener) context.Context
 	// ConnContext may change the context of the requests of one connection. It must not block. Optional.

@@ -63,7 +63,9 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 	return driver
 }
 
-func (s *Server) h3Config() *h3.Config { return &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes} }
+func (s *Server) h3Config() *h3.Config {
+	return &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes, ExtendedConnect: s.ExtendedConnect}
+}
 
 // maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request
 // that its client abandons makes room for another at once, though its handler may take its time to notice.

@@ -76,7 +76,21 @@ const (
 // (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent; and where a
 // reused connection ended without an answer, if the method is idempotent. A body that was read must then have a
 // GetBody. Likewise where it was sent in early data and the server did not take that, or answered with status 425.
+//
+// An Upgrade to WebSocket (RFC 6455) becomes an extended CONNECT request (RFC 9220): WebSocket libraries that make one with an
+// http.Client get the 101 response that they expect, whose Body is an io.ReadWriteCloser.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if connect, key := upgradeToWebSocket(req); connect != nil {
+		res, err := t.roundTrip(connect)
+		if err != nil {
+			return nil, err
+		}
+		return upgraded(res, req, key), nil
+	}
+	return t.roundTrip(req)
+}
+
+func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 	key, err := checkRequest(req)
 	if err != nil {
 		closeBody(req)
@@ -150,6 +164,9 @@ func checkRequest(req *http.Request) (key string, err error) {
 		return "", errors.New("http3: invalid method " + quote(req.Method))
 	}
 	for key, values := range req.Header {
+		if key == protocolKey && req.Method == http.MethodConnect && len(values) == 1 {
+			continue // package h3 looks at the value
+		}
 		if !httpguts.ValidHeaderFieldName(key) {
 			return "", errors.New("http3: invalid header field name " + quote(key))
 		}
