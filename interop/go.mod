@@ -5,7 +5,9 @@ go 1.26.0
 replace github.com/dunlin-quic/dunlin => ../
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/dunlin-quic/dunlin v0.0.0
+	github.com/gorilla/websocket v1.5.3
 	github.com/quic-go/quic-go v0.65.0
 	golang.org/x/net v0.62.0
 )

@@ -48,6 +48,7 @@ func observe(t *testing.T, h http.Handler, config *quic.Config, accept *engine.L
 			h.ServeHTTP(w, r)
 		}),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(t).cert}}, QUIC: config, Engine: accept,
+		ExtendedConnect: true,
 		ConnContext: func(ctx context.Context, c *http3.ServerConn) context.Context {
 			o.mu.Lock()
 			defer o.mu.Unlock()

@@ -152,7 +152,7 @@ func serveQuicGo(t *testing.T, h http.Handler) netip.AddrPort {
 		t.Fatal(err)
 	}
 	config := peerhttp3.ConfigureTLSConfig(&tls.Config{Certificates: []tls.Certificate{testIdentity(t).cert}})
-	server := &peerhttp3.Server{Handler: h, TLSConfig: config}
+	server := &peerhttp3.Server{Handler: h, TLSConfig: config, EnableDatagrams: true}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(socket) }()
 	t.Cleanup(func() {
