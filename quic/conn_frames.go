@@ -40,7 +40,7 @@ func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
 		return false
 	}
 	for len(b) > 0 {
-		t := wire.FrameType(b[0])
+		t := wire.PeekFrameType(b)
 		if !t.AllowedIn(in.typ) {
 			c.failFrame(t, c.frameNotAllowed(t, b))
 			return false
@@ -127,7 +127,7 @@ func (c *Conn) handleFrame(in *packetIn, t wire.FrameType, b []byte) (n int, err
 			return 0, nil
 		}
 		return n, c.handleDatagram(data, n)
-	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxData, wire.FrameMaxStreamData,
+	case wire.FrameResetStream, wire.FrameResetStreamAt, wire.FrameStopSending, wire.FrameMaxData, wire.FrameMaxStreamData,
 		wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni, wire.FrameDataBlocked, wire.FrameStreamDataBlocked,
 		wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
 		n, e := c.handleStreamControl(t, b)
@@ -146,6 +146,12 @@ func (c *Conn) handleStreamControl(t wire.FrameType, b []byte) (n int, err error
 			return 0, nil
 		}
 		return n, s.handleReset(f.ID, f.Code, f.FinalSize)
+	case wire.FrameResetStreamAt:
+		f, n := wire.ParseResetStreamAt(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, s.handleResetAt(f)
 	case wire.FrameStopSending:
 		f, n := wire.ParseStopSending(b)
 		if n == 0 {

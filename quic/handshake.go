@@ -277,6 +277,7 @@ func (c *Config) limits() wire.TransportParameters {
 	tp.InitialMaxStreamsUni = uint64(c.MaxUniStreams)
 	tp.ActiveConnectionIDLimit = activeConnectionIDLimit
 	tp.MaxDatagramFrameSize = uint64(c.MaxDatagramFrame)
+	tp.ResetStreamAt = true
 	return tp
 }
 
@@ -337,6 +338,7 @@ func peerLimits(tp *wire.TransportParameters) streamLimits {
 		bidiLocal:  tp.InitialMaxStreamDataBidiLocal,
 		bidiRemote: tp.InitialMaxStreamDataBidiRemote,
 		uni:        tp.InitialMaxStreamDataUni,
+		resetAt:    tp.ResetStreamAt,
 		maxStreams: [2]uint64{Bidi: tp.InitialMaxStreamsBidi, Uni: tp.InitialMaxStreamsUni},
 	}
 }

@@ -305,6 +305,7 @@ func validFrames(s *script) map[wire.FrameType][]byte {
 		wire.FrameAck:                wire.AppendVarint(wire.AppendVarint(wire.AppendVarint(wire.AppendVarint([]byte{2}, 0), 0), 0), 0),
 		wire.FrameAckECN:             {3, 0, 0, 0, 0, 0, 0, 0},
 		wire.FrameResetStream:        wire.AppendResetStream(nil, wire.ResetStreamFrame{ID: uint64(NewStreamID(s.side.Peer(), Uni, 0))}),
+		wire.FrameResetStreamAt:      wire.AppendResetStreamAt(nil, wire.ResetStreamAtFrame{ID: uint64(NewStreamID(s.side.Peer(), Uni, 0))}),
 		wire.FrameStopSending:        wire.AppendStopSending(nil, wire.StopSendingFrame{ID: uint64(NewStreamID(s.side.Peer(), Bidi, 0))}),
 		wire.FrameCrypto:             wire.AppendCryptoHeader(nil, 0, 0),
 		wire.FrameNewToken:           wire.AppendNewToken(nil, []byte("token")),

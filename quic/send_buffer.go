@@ -136,10 +136,25 @@ func (b *sendBuffer) ack(start, end uint64) {
 	}
 }
 
+// truncate drops what lies beyond size. Nothing can be written any more.
+func (b *sendBuffer) truncate(size uint64) {
+	n := len(b.chunks)
+	for n > int(b.head) && b.chunks[n-1].start >= size {
+		n--
+		b.drop(n)
+	}
+	b.chunks = b.chunks[:n]
+	if n > int(b.head) {
+		last := &b.chunks[n-1]
+		last.data = last.data[:min(uint64(len(last.data)), size-last.start)]
+	}
+	b.end = size
+}
+
 // isLent reports whether chunk i, the last one, is lent.
 func (b *sendBuffer) isLent(i int) bool { return b.loans != nil && b.loans.last() == b.chunks[i].start }
 
-// drop gives back the memory of chunk i, the first one.
+// drop gives back the memory of chunk i, the first or the last one.
 func (b *sendBuffer) drop(i int) {
 	c := b.chunks[i]
 	b.chunks[i] = sendChunk{}

@@ -83,7 +83,7 @@ func cutPrefixed(b []byte) (v, rest []byte, ok bool) {
 }
 
 // remembered returns those of a server's transport parameters that hold for 0-RTT on a later connection (RFC 9000, Section
-// 7.4.1; RFC 9221, Section 3).
+// 7.4.1; RFC 9221, Section 3; draft-ietf-quic-reliable-stream-reset, Section 3).
 func remembered(tp *wire.TransportParameters) wire.TransportParameters {
 	r := wire.DefaultTransportParameters()
 	r.InitialMaxData = tp.InitialMaxData
@@ -94,6 +94,7 @@ func remembered(tp *wire.TransportParameters) wire.TransportParameters {
 	r.InitialMaxStreamsUni = tp.InitialMaxStreamsUni
 	r.ActiveConnectionIDLimit = tp.ActiveConnectionIDLimit
 	r.MaxDatagramFrameSize = tp.MaxDatagramFrameSize
+	r.ResetStreamAt = tp.ResetStreamAt
 	// RFC 9000, Section 7.4.1 (MUST 4): these as well, though a server may change them.
 	r.MaxIdleTimeout = tp.MaxIdleTimeout
 	r.MaxUDPPayloadSize = tp.MaxUDPPayloadSize
@@ -101,7 +102,7 @@ func remembered(tp *wire.TransportParameters) wire.TransportParameters {
 	return r
 }
 
-// reduces reports whether a limit is lower than the one remembered, which it must not be where 0-RTT is accepted.
+// reduces reports whether something is less than what was remembered, which it must not be where 0-RTT is accepted.
 func reduces(tp, old *wire.TransportParameters) bool {
 	return tp.InitialMaxData < old.InitialMaxData ||
 		tp.InitialMaxStreamDataBidiLocal < old.InitialMaxStreamDataBidiLocal ||
@@ -110,7 +111,8 @@ func reduces(tp, old *wire.TransportParameters) bool {
 		tp.InitialMaxStreamsBidi < old.InitialMaxStreamsBidi ||
 		tp.InitialMaxStreamsUni < old.InitialMaxStreamsUni ||
 		tp.ActiveConnectionIDLimit < old.ActiveConnectionIDLimit ||
-		tp.MaxDatagramFrameSize < old.MaxDatagramFrameSize
+		tp.MaxDatagramFrameSize < old.MaxDatagramFrameSize ||
+		old.ResetStreamAt && !tp.ResetStreamAt
 }
 
 // sessionTLS returns base with hooks that bind sessions to a version of QUIC (RFC 9369, Section 5): a server takes no

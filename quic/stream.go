@@ -97,7 +97,7 @@ func (s *Stream) TryRead(p []byte) (int, error) {
 		m := copy(p[n:], data)
 		s.discard(m)
 		n += m
-		data = s.recv.buf.peek()
+		data = s.next()
 	}
 	return n, nil
 }
@@ -113,7 +113,7 @@ func (s *Stream) Discard(n int) int {
 	if s.table.err != nil || s.recv.stopped || s.recv.state == recvReset {
 		return 0
 	}
-	n = int(min(uint64(max(n, 0)), s.recv.buf.have-s.recv.buf.read))
+	n = int(min(uint64(max(n, 0)), min(s.recv.buf.have, s.end())-s.recv.buf.read))
 	if n > 0 {
 		s.discard(n)
 	}

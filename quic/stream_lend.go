@@ -29,7 +29,7 @@ type loan struct {
 	owner Releaser
 }
 
-// loans are the loans of a sendBuffer, in order. Chunks are given back in that order, too.
+// loans are the loans of a sendBuffer, in order. Chunks are given back in that order, too, but for those that a reset cuts off.
 type loans struct {
 	queue []loan // the live ones are queue[head:]
 	head  int
@@ -53,14 +53,24 @@ func (l *loans) last() uint64 {
 	return l.queue[len(l.queue)-1].start
 }
 
-// take removes the loan of the chunk at start, if that is lent: then it is the first one.
+// take removes the loan of the chunk at start, if that is lent: then it is the first or the last one.
 func (l *loans) take(start uint64) (owner Releaser, ok bool) {
-	if l.head == len(l.queue) || l.queue[l.head].start != start {
+	n := len(l.queue)
+	switch {
+	case l.head == n:
+		return nil, false
+	case l.queue[l.head].start == start:
+		owner = l.queue[l.head].owner
+		l.queue[l.head] = loan{}
+		l.head++
+	case l.queue[n-1].start == start:
+		owner = l.queue[n-1].owner
+		l.queue[n-1] = loan{}
+		l.queue = l.queue[:n-1]
+	default:
 		return nil, false
 	}
-	owner = l.queue[l.head].owner
-	l.queue[l.head] = loan{}
-	if l.head++; l.head == len(l.queue) {
+	if l.head == len(l.queue) {
 		l.queue, l.head = l.queue[:0], 0
 	}
 	return owner, true

@@ -31,6 +31,7 @@ type recvHalf struct {
 
 	stopped   bool // the application reads no more
 	stopAcked bool // and the peer knows
+	resetAt   bool // the peer has reset the stream, and delivers it up to streamTable.reliable
 	armed     bool // TryRead has said ErrWouldBlock since the application last heard that there is something
 }
 
@@ -104,12 +105,16 @@ func (s *Stream) receive(now monotime.Time, offset uint64, data []byte, fin bool
 		s.finish()
 		return nil
 	}
+	if h.resetAt {
+		// Nobody gets what lies beyond.
+		data = data[:min(uint64(len(data)), max(t.reliable[s.id], offset)-offset)]
+	}
 	fresh, ok := h.buf.write(offset, data)
 	if !ok {
 		return errNoRoom
 	}
 	t.bytesReceived += uint64(fresh)
-	if h.state == recvSizeKnown && h.buf.have == h.final {
+	if h.state == recvSizeKnown && h.buf.have >= s.end() {
 		h.state = recvDataRecvd
 		s.traceState(true, qlog.StreamDataReceived, qlog.Remote)
 	}
@@ -131,7 +136,12 @@ func (s *Stream) resetByPeer(code, finalSize uint64) error {
 	if h.state != recvOpen && h.state != recvSizeKnown {
 		return nil
 	}
-	t.count().resetByPeer++
+	if h.resetAt && !h.stopped && code != h.code {
+		return streamStateError(wire.FrameResetStream, "the code of a stream's reset changed")
+	}
+	if !h.resetAt {
+		t.count().resetByPeer++
+	}
 	h.state = recvReset
 	s.traceState(true, qlog.StreamResetReceived, qlog.Remote)
 	h.final = finalSize
@@ -193,13 +203,26 @@ func (s *Stream) peek() ([]byte, error) {
 		s.retract(eventReadable)
 		return nil, &StreamError{Remote: !h.stopped, Code: h.code, Stream: s.id}
 	case h.buf.have > h.buf.read:
-		return h.buf.peek(), nil
+		return s.next(), nil
 	case h.state == recvDataRead:
 		s.retract(eventReadable)
 		return nil, io.EOF
 	}
 	h.armed = true
 	return nil, ErrWouldBlock
+}
+
+// next returns the next bytes in order, as far as they lie together in memory and are to be delivered.
+func (s *Stream) next() []byte {
+	h := s.recv
+	if h.state == recvReset {
+		return nil
+	}
+	data := h.buf.peek()
+	if h.resetAt {
+		data = data[:min(uint64(len(data)), s.end()-h.buf.read)]
+	}
+	return data
 }
 
 // discard is Discard, with n no more than has arrived in order.
@@ -217,7 +240,10 @@ func (s *Stream) discard(n int) {
 
 // readOn ends the receiving part when everything has arrived and been read.
 func (s *Stream) readOn() {
-	if h := s.recv; h.state == recvDataRecvd && h.buf.read == h.final {
+	h := s.recv
+	if h.resetAt && !h.stopped && h.state <= recvDataRecvd && h.buf.read >= s.end() {
+		s.deliverReset()
+	} else if h.state == recvDataRecvd && h.buf.read == h.final {
 		h.state = recvDataRead
 		s.traceState(true, qlog.StreamDataRead, qlog.Local)
 		s.finish()

@@ -14,6 +14,7 @@ const (
 	sendNone       sendState = iota // the peer's unidirectional stream has no sending part here
 	sendOpen                        // "Ready" or "Send"
 	sendEnding                      // the application has written the end; with it sent, "Data Sent"
+	sendResetAt                     // it has reset the stream, and buf holds what is delivered all the same
 	sendDataRecvd                   // the peer has everything
 	sendResetSent                   // RESET_STREAM is sent or about to be
 	sendResetRecvd                  // the peer has it
@@ -28,21 +29,22 @@ func (s sendState) terminal() bool {
 type sendHalf struct {
 	buf    sendBuffer
 	credit flow.Credit  // used by bytes when they are accepted: what lies in buf may always be sent
-	next   uint64       // the first byte never sent; after a reset, the final size
+	next   uint64       // the first byte never sent; after a reset, the final size, which may lie beyond buf
 	lost   rangeset.Set // to be sent again
 	code   uint64       // of the reset
 	state  sendState
 	remote bool // the peer asked for the reset
 
 	finSent, finLost, finAcked bool
+	resetQueued, resetAcked    bool // RESET_STREAM_AT with the present reliable size
 	wantWrite                  bool // the last TryWrite was cut short
 }
 
 // unsent returns how many bytes have been accepted and never sent.
-func (h *sendHalf) unsent() int { return int(h.buf.end - h.next) }
+func (h *sendHalf) unsent() int { return max(int(h.buf.end-h.next), 0) }
 
 // active reports whether STREAM frames may be sent.
-func (h *sendHalf) active() bool { return h.state == sendOpen || h.state == sendEnding }
+func (h *sendHalf) active() bool { return h.state >= sendOpen && h.state <= sendResetAt }
 
 // write is TryWrite, or TryLend.
 func (s *Stream) write(p []byte, fin, lent bool, owner Releaser) (int, error) {
@@ -159,6 +161,7 @@ func (s *Stream) schedule() {
 		owed = h.finLost || !h.lost.Empty() || h.state == sendEnding && !h.finSent && !fresh
 	}
 	s.table.sched.update(s, owed, fresh)
+	s.queueResetAt()
 }
 
 // reset abandons the sending part. The final size is what has been sent so far.
@@ -168,9 +171,12 @@ func (s *Stream) reset(code uint64, remote bool) {
 		return
 	}
 	t.unsent -= h.unsent()
-	t.count().reset++
+	if h.state != sendResetAt {
+		// What was said of a reset before does not change.
+		t.count().reset++
+		h.code, h.remote = min(code, wire.MaxVarint), remote
+	}
 	h.state = sendResetSent
-	h.code, h.remote = min(code, wire.MaxVarint), remote
 	by := qlog.Local
 	if remote {
 		by = qlog.Remote
@@ -204,7 +210,9 @@ func (s *Stream) dataAcked(start, end uint64, fin bool) {
 	}
 	h.buf.ack(start, end)
 	h.finAcked = h.finAcked || fin
-	if h.finAcked && h.buf.acked == h.buf.end {
+	if h.state == sendResetAt {
+		s.resetAtAcked()
+	} else if h.finAcked && h.buf.acked == h.buf.end {
 		h.state = sendDataRecvd
 		s.traceState(false, qlog.StreamDataReceived, qlog.Remote)
 		h.buf.release()
@@ -212,7 +220,7 @@ func (s *Stream) dataAcked(start, end uint64, fin bool) {
 		s.finish()
 		return
 	}
-	if s.in(listOwed) {
+	if s.in(listOwed) && h.active() {
 		// A packet declared lost has arrived after all: nothing of it need be sent again.
 		h.lost.Remove(start, end)
 		h.finLost = h.finLost && !h.finAcked
@@ -226,7 +234,12 @@ func (s *Stream) dataLost(start, end uint64, fin bool) {
 	if !h.active() {
 		return
 	}
-	h.finLost = h.finLost || fin && !h.finAcked
+	if h.state == sendResetAt {
+		// What lies beyond the reliable size is not sent again.
+		end = min(end, h.buf.end)
+	} else {
+		h.finLost = h.finLost || fin && !h.finAcked
+	}
 	for at := max(start, h.buf.acked); ; {
 		gap, ok := h.buf.later.Gap(at, end)
 		if !ok {

@@ -35,6 +35,7 @@ type streamTable struct {
 	streamWindow, maxStreamWindow uint64
 	early                         bool // the streams that it opens now it opens in 0-RTT packets
 	window                        flow.Window
+	reliable                      map[StreamID]uint64 // up to where streams are delivered that the peer has reset; made when needed
 	srtt, minRTT                  time.Duration
 
 	// What is to be sent.
@@ -86,6 +87,7 @@ type streamLimits struct {
 	maxData uint64
 	// As the peer sees it: bidiLocal is for streams that the peer opens, bidiRemote and uni for those that we open.
 	bidiLocal, bidiRemote, uni uint64
+	resetAt                    bool      // it takes RESET_STREAM_AT
 	maxStreams                 [2]uint64 // by Dir
 }
 
@@ -282,6 +284,9 @@ func (s *Stream) finish() {
 		s.traceClosed()
 	}
 	delete(t.streams, s.id)
+	if s.recv.resetAt {
+		delete(t.reliable, s.id)
+	}
 	if t.last == s {
 		t.last = nil
 	}
@@ -362,6 +367,17 @@ func (t *streamTable) handleReset(id, code, finalSize uint64) error {
 		return err
 	}
 	return s.resetByPeer(code, finalSize)
+}
+
+func (t *streamTable) handleResetAt(f wire.ResetStreamAtFrame) error {
+	s, err := t.receiving(StreamID(f.ID), wire.FrameResetStreamAt)
+	if s == nil {
+		return err
+	}
+	if f.ReliableSize == 0 {
+		return s.resetByPeer(f.Code, f.FinalSize)
+	}
+	return s.resetAtByPeer(f)
 }
 
 // handleStopSending answers with RESET_STREAM (RFC 9000, Section 3.5) as long as not all data is acknowledged: what the

@@ -24,6 +24,9 @@ func (t *streamTable) fits(l streamLimits) bool {
 // replacePeerLimits makes limits count that may be lower than those before. What was written must fit them.
 func (t *streamTable) replacePeerLimits(l streamLimits) {
 	t.peer = l
+	if !l.resetAt {
+		t.resetUnsupported()
+	}
 	t.credit.Replace(l.maxData)
 	for d, limit := range l.maxStreams {
 		t.local[d].max = 0

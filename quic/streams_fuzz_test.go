@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 // fuzzInput reads small numbers off the fuzzer's bytes; past the end, zeros.
@@ -41,6 +42,7 @@ func FuzzStreams(f *testing.F) {
 	f.Add([]byte{1, 4, 0, 2, 200, 9, 0, 1, 4, 2, 0, 0, 0, 1, 12, 3, 13, 1, 14})
 	f.Add([]byte{8, 0, 9, 0, 100, 1, 15, 100, 16, 0, 17, 0, 3, 0, 1, 15, 255, 16, 0})
 	f.Add([]byte{0, 3, 199, 50, 200, 1, 0, 3, 199, 49, 90, 0, 10, 0, 11, 0, 4, 3, 1, 18, 15, 3, 16, 1})
+	f.Add([]byte{0, 8, 1, 9, 0, 100, 1, 21, 0, 150, 15, 100, 21, 0, 50, 17, 0, 15, 100, 20, 1, 150, 100, 0, 1, 0, 9, 1, 10, 1, 200})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 4096 {
 			t.Skip("longer than what says anything new")
@@ -50,14 +52,14 @@ func FuzzStreams(f *testing.F) {
 		if in.byte()&1 != 0 {
 			side = Server
 		}
-		limits := streamLimits{maxData: 20_000, bidiLocal: 6000, bidiRemote: 5000, uni: 4000, maxStreams: [2]uint64{5, 5}}
+		limits := streamLimits{maxData: 20_000, bidiLocal: 6000, bidiRemote: 5000, uni: 4000, maxStreams: [2]uint64{5, 5}, resetAt: true}
 		tt := newTableWith(t, side, tableConfig, limits)
 		var streams []*Stream
 		var flight []sentFrame
 		buf := make([]byte, 4096)
 		for len(in) > 0 && tt.err == nil {
 			var err error
-			op := in.byte() % 20
+			op := in.byte() % 22
 			id := uint64(in.byte() % 48)
 			var s *Stream
 			if len(streams) > 0 {
@@ -101,6 +103,14 @@ func FuzzStreams(f *testing.F) {
 			case 12:
 				if s != nil {
 					s.Reset(3)
+				}
+			case 20:
+				f := wire.ResetStreamAtFrame{ID: id, Code: 1, FinalSize: in.offset()}
+				f.ReliableSize = min(in.offset(), f.FinalSize)
+				err = tt.handleResetAt(f)
+			case 21:
+				if s != nil {
+					s.ResetAt(3, in.offset())
 				}
 			case 13:
 				if s != nil {

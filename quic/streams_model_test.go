@@ -11,6 +11,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/internal/blocks"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
+	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 // The model test lets two tables talk over a network that loses, repeats and reorders packets, and declares packets
@@ -46,6 +47,7 @@ type modelStream struct {
 	*Stream
 	size      uint64 // to write in all
 	resetAt   uint64 // reset when so much is written; never if more than size
+	reliable  uint64 // how much of it is delivered all the same
 	stopAt    uint64 // stop when so much is read
 	written   uint64
 	writeDone bool
@@ -123,7 +125,12 @@ func (e *modelEnd) events() {
 func (e *modelEnd) write(m *modelStream) {
 	for !m.writeDone {
 		if m.written >= m.resetAt {
-			m.Reset(uint64(m.ID()) + 1)
+			m.reliable = m.written - uint64(e.rnd.IntN(int(m.written)+1))
+			m.ResetAt(uint64(m.ID())+1, m.reliable)
+			if e.rnd.IntN(3) == 0 {
+				m.reliable /= 2
+				m.ResetAt(0, m.reliable)
+			}
 			m.writeDone, m.writeFail = true, true
 			return
 		}
@@ -195,6 +202,10 @@ func (e *modelEnd) read(m *modelStream) (times int) {
 			m.readDone, m.eof = true, true
 		case errors.As(err, &se) && se.Remote && (se.Code == uint64(m.ID())+1 || se.Code == uint64(m.ID())+2):
 			m.readDone = true
+			if sender := e.peer.streams[m.ID()]; se.Code == uint64(m.ID())+1 && m.read < sender.reliable && sender.send.code == se.Code &&
+				!sender.send.remote && sender.send.state != sendResetSent && sender.send.state != sendResetRecvd {
+				e.Fatalf("stream %d: %d bytes read before its reset at %d", m.ID(), m.read, sender.reliable)
+			}
 		default:
 			e.Fatalf("read from stream %d: %d bytes, %v", m.ID(), len(p), err)
 		}
@@ -206,7 +217,7 @@ func (e *modelEnd) finish(m *modelStream) {
 	m.closed = true
 	e.closed++
 	e.read(m)
-	if !m.readDone || !m.writeDone && m.send.state != sendResetRecvd {
+	if !m.readDone || !m.writeDone && m.send.state != sendResetRecvd && m.send.state != sendDataRecvd {
 		e.Fatalf("stream %d is closed: read done %v, write done %v", m.ID(), m.readDone, m.writeDone)
 	}
 }
@@ -253,6 +264,10 @@ func (tt *tableTest) handleFrame(f sentFrame) error {
 	case "RESET_STREAM":
 		fmt.Sscanf(f.text, "RESET_STREAM %d code %d size %d", &id, &code, &size)
 		return tt.handleReset(id, code, size)
+	case "RESET_STREAM_AT":
+		var at uint64
+		fmt.Sscanf(f.text, "RESET_STREAM_AT %d code %d size %d at %d", &id, &code, &size, &at)
+		return tt.handleResetAt(wire.ResetStreamAtFrame{ID: id, Code: code, FinalSize: size, ReliableSize: at})
 	case "STOP_SENDING":
 		fmt.Sscanf(f.text, "STOP_SENDING %d code %d", &id, &code)
 		return tt.handleStopSending(id, code)
@@ -359,7 +374,7 @@ func runModel(t *testing.T, seed uint64) {
 	cfg.MaxStreamWindow, cfg.MaxConnWindow = cfg.StreamWindow*rnd.IntN(5), cfg.ConnWindow*rnd.IntN(5)
 	window := uint64(cfg.StreamWindow)
 	limits := streamLimits{maxData: uint64(cfg.ConnWindow), bidiLocal: window, bidiRemote: window, uni: window,
-		maxStreams: [2]uint64{uint64(cfg.MaxBidiStreams), uint64(cfg.MaxUniStreams)}}
+		maxStreams: [2]uint64{uint64(cfg.MaxBidiStreams), uint64(cfg.MaxUniStreams)}, resetAt: true}
 	var ends [2]*modelEnd
 	for side := range ends {
 		ends[side] = &modelEnd{tableTest: newTableWith(t, Side(side), cfg, limits), rnd: rnd,
@@ -399,7 +414,7 @@ func runModel(t *testing.T, seed uint64) {
 			if receiver.recv.state == recvNone || !receiver.eof {
 				continue
 			}
-			if receiver.read != sender.written || sender.writeFail && sender.send.state != sendResetRecvd {
+			if receiver.read != sender.written || sender.writeFail && !sender.send.state.terminal() {
 				t.Errorf("stream %d: %d bytes written, %d read", id, sender.written, receiver.read)
 			}
 		}

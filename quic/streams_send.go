@@ -9,7 +9,7 @@ import (
 
 // Bits of Stream.control.
 const (
-	controlReset   uint8 = 1 << iota // RESET_STREAM
+	controlReset   uint8 = 1 << iota // RESET_STREAM, or RESET_STREAM_AT
 	controlStop                      // STOP_SENDING
 	controlMaxData                   // MAX_STREAM_DATA
 	controlBlocked                   // STREAM_DATA_BLOCKED
@@ -145,6 +145,15 @@ func (s *Stream) appendControl(w *packetWriter, now monotime.Time, frame uint8) 
 	t, id := s.table, uint64(s.id)
 	switch frame {
 	case controlReset:
+		if s.send.state == sendResetAt {
+			f := wire.ResetStreamAtFrame{ID: id, Code: s.send.code, FinalSize: s.send.next, ReliableSize: s.send.buf.end}
+			if w.room() < wire.ResetStreamAtLen(f) {
+				return false
+			}
+			w.buf = wire.AppendResetStreamAt(w.buf, f)
+			w.record(recovery.Frame{Type: wire.FrameResetStreamAt, ID: id, Offset: f.ReliableSize})
+			return true
+		}
 		f := wire.ResetStreamFrame{ID: id, Code: s.send.code, FinalSize: s.send.next}
 		if w.room() < wire.ResetStreamLen(f) {
 			return false
@@ -253,6 +262,10 @@ func (t *streamTable) frameAcked(f recovery.Frame) {
 		if s := t.get(StreamID(f.ID)); s != nil {
 			s.resetAcked()
 		}
+	case wire.FrameResetStreamAt:
+		if s := t.get(StreamID(f.ID)); s != nil {
+			s.resetAtFate(f.Offset, true)
+		}
 	case wire.FrameStopSending:
 		if s := t.get(StreamID(f.ID)); s != nil {
 			s.stopAcked()
@@ -298,6 +311,8 @@ func (t *streamTable) frameLost(f recovery.Frame) {
 		if s.send.state == sendResetSent {
 			s.sendControl(controlReset)
 		}
+	case wire.FrameResetStreamAt:
+		s.resetAtFate(f.Offset, false)
 	case wire.FrameStopSending:
 		if !s.recv.stopAcked && !s.recv.terminal() {
 			s.sendControl(controlStop)

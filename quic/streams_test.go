@@ -27,7 +27,7 @@ type tableTest struct {
 const tableRTT = 100 * time.Millisecond
 
 var tableLimits = streamLimits{maxData: 1 << 20, bidiLocal: 1 << 18, bidiRemote: 1 << 18, uni: 1 << 18,
-	maxStreams: [2]uint64{10, 10}}
+	maxStreams: [2]uint64{10, 10}, resetAt: true}
 
 var tableConfig = Config{StreamWindow: 10_000, MaxStreamWindow: 10_000, ConnWindow: 20_000, MaxConnWindow: 20_000,
 	MaxBidiStreams: 10, MaxUniStreams: 10}
@@ -91,6 +91,11 @@ func parseFrames(t testing.TB, b []byte) (frames []sentFrame) {
 			v, n = wire.ParseResetStream(b)
 			f.text = fmt.Sprintf("RESET_STREAM %d code %d size %d", v.ID, v.Code, v.FinalSize)
 			f.record = recovery.Frame{Type: ft, ID: v.ID}
+		case ft == wire.FrameResetStreamAt:
+			var v wire.ResetStreamAtFrame
+			v, n = wire.ParseResetStreamAt(b)
+			f.text = fmt.Sprintf("RESET_STREAM_AT %d code %d size %d at %d", v.ID, v.Code, v.FinalSize, v.ReliableSize)
+			f.record = recovery.Frame{Type: ft, ID: v.ID, Offset: v.ReliableSize}
 		case ft == wire.FrameStopSending:
 			var v wire.StopSendingFrame
 			v, n = wire.ParseStopSending(b)
@@ -283,6 +288,9 @@ var streamFrames = []struct {
 }{
 	{"STREAM", true, func(tt *tableTest, id uint64) error {
 		return tt.handleStream(tt.now, id, 0, []byte("x"), false)
+	}},
+	{"RESET_STREAM_AT", true, func(tt *tableTest, id uint64) error {
+		return tt.handleResetAt(wire.ResetStreamAtFrame{ID: id, Code: 1})
 	}},
 	{"RESET_STREAM", true, func(tt *tableTest, id uint64) error { return tt.handleReset(id, 1, 0) }},
 	{"STREAM_DATA_BLOCKED", true, func(tt *tableTest, id uint64) error { return tt.handleStreamDataBlocked(id, 0) }},

@@ -133,7 +133,7 @@ func tracedParameters(tp *wire.TransportParameters) qlog.Parameters {
 		InitialMaxStreamDataBidiRemote: tp.InitialMaxStreamDataBidiRemote,
 		InitialMaxStreamDataUni:        tp.InitialMaxStreamDataUni,
 		InitialMaxStreamsBidi:          tp.InitialMaxStreamsBidi, InitialMaxStreamsUni: tp.InitialMaxStreamsUni,
-		MaxDatagramFrameSize: tp.MaxDatagramFrameSize,
+		MaxDatagramFrameSize: tp.MaxDatagramFrameSize, GreaseQUICBit: tp.GreaseQUICBit, ResetStreamAt: tp.ResetStreamAt,
 	}
 }
 

@@ -24,7 +24,7 @@ func (t *tracing) parse(b []byte, exponent uint8) []qlog.Frame {
 
 // parseFrame parses the frame that b begins with and returns its length, 0 if it is malformed or not known.
 func (t *tracing) parseFrame(q *qlog.Frame, b []byte, exponent uint8) (n int) {
-	typ := wire.FrameType(b[0])
+	typ := wire.PeekFrameType(b)
 	switch {
 	case typ.IsStream():
 		var f wire.StreamFrame
@@ -103,6 +103,12 @@ func parseStreamControl(q *qlog.Frame, typ wire.FrameType, b []byte) (n int) {
 		var f wire.ResetStreamFrame
 		f, n = wire.ParseResetStream(b)
 		*q = qlog.Frame{Type: qlog.FrameResetStream, StreamID: f.ID, Code: f.Code, Value: f.FinalSize}
+	case wire.FrameResetStreamAt:
+		var f wire.ResetStreamAtFrame
+		f, n = wire.ParseResetStreamAt(b)
+		*q = qlog.Frame{
+			Type: qlog.FrameResetStreamAt, StreamID: f.ID, Code: f.Code, Value: f.FinalSize, Second: f.ReliableSize,
+		}
 	case wire.FrameStopSending:
 		var f wire.StopSendingFrame
 		f, n = wire.ParseStopSending(b)

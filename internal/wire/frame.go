@@ -2,8 +2,8 @@ package wire
 
 import "encoding/binary"
 
-// The parsers here take a buffer that begins with the frame's type, which must be encoded in one byte, and return the
-// frame and its length. A length of 0 means that the frame is malformed: a FRAME_ENCODING_ERROR (RFC 9000, Section
+// The parsers here take a buffer that begins with the frame's type in its shortest encoding, and return the frame and its
+// length. A length of 0 means that the frame is malformed: a FRAME_ENCODING_ERROR (RFC 9000, Section
 // 20.1). Byte slices in frames alias the buffer. The appenders require valid values.
 
 // start returns a reader behind the type of a frame that must be of type t.
@@ -49,6 +49,63 @@ func AppendResetStream(b []byte, f ResetStreamFrame) []byte {
 
 // ResetStreamLen returns the length of a RESET_STREAM frame.
 func ResetStreamLen(f ResetStreamFrame) int { return fieldsLen(f.ID, f.Code, f.FinalSize) }
+
+// ResetStreamAtFrame is a RESET_STREAM_AT frame (draft-ietf-quic-reliable-stream-reset, Section 4): a RESET_STREAM frame, with
+// how many bytes of the stream are delivered all the same.
+type ResetStreamAtFrame struct{ ID, Code, FinalSize, ReliableSize uint64 }
+
+// ParseResetStreamAt parses a RESET_STREAM_AT frame. A reliable size above the final size is malformed.
+func ParseResetStreamAt(b []byte) (f ResetStreamAtFrame, n int) {
+	r := start(b, FrameResetStreamAt)
+	f = ResetStreamAtFrame{ID: r.varint(), Code: r.varint(), FinalSize: r.varint(), ReliableSize: r.varint()}
+	if f.ReliableSize > f.FinalSize {
+		return f, 0
+	}
+	return f, r.end()
+}
+
+// AppendResetStreamAt appends a RESET_STREAM_AT frame.
+func AppendResetStreamAt(b []byte, f ResetStreamAtFrame) []byte {
+	return appendFields(b, FrameResetStreamAt, f.ID, f.Code, f.FinalSize, f.ReliableSize)
+}
+
+// ResetStreamAtLen returns the length of a RESET_STREAM_AT frame.
+func ResetStreamAtLen(f ResetStreamAtFrame) int {
+	return fieldsLen(f.ID, f.Code, f.FinalSize, f.ReliableSize)
+}
+
+// AckFrequencyFrame is an ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency, Section 4).
+type AckFrequencyFrame struct {
+	Seq uint64
+	// Threshold is how many ack-eliciting packets may wait for an ACK, Reordering how far packets may be out of order before
+	// they are acknowledged at once, 0 for any distance.
+	Threshold, Reordering uint64
+	MaxAckDelay           uint64 // microseconds
+}
+
+// ParseAckFrequency parses an ACK_FREQUENCY frame.
+func ParseAckFrequency(b []byte) (f AckFrequencyFrame, n int) {
+	if len(b) < 2 || PeekFrameType(b) != FrameAckFrequency {
+		return f, 0
+	}
+	r := reader{b: b, pos: 2}
+	f.Seq, f.Threshold, f.MaxAckDelay, f.Reordering = r.varint(), r.varint(), r.varint(), r.varint()
+	return f, r.end()
+}
+
+// AppendAckFrequency appends an ACK_FREQUENCY frame.
+func AppendAckFrequency(b []byte, f AckFrequencyFrame) []byte {
+	b = append(b, twoBytes)
+	return appendFields(b, FrameAckFrequency, f.Seq, f.Threshold, f.MaxAckDelay, f.Reordering)
+}
+
+// AckFrequencyLen returns the length of an ACK_FREQUENCY frame.
+func AckFrequencyLen(f AckFrequencyFrame) int {
+	return 1 + fieldsLen(f.Seq, f.Threshold, f.MaxAckDelay, f.Reordering)
+}
+
+// AppendImmediateAck appends an IMMEDIATE_ACK frame (draft-ietf-quic-ack-frequency, Section 5).
+func AppendImmediateAck(b []byte) []byte { return append(b, byte(FrameImmediateAck)) }
 
 // StopSendingFrame is a STOP_SENDING frame (RFC 9000, Section 19.5).
 type StopSendingFrame struct{ ID, Code uint64 }

@@ -27,6 +27,14 @@ func parseFrame(b []byte) (f any, n int, again func([]byte) []byte) {
 	case typ == FrameResetStream:
 		f, n := ParseResetStream(b)
 		return f, n, func(b []byte) []byte { return AppendResetStream(b, f) }
+	case typ == FrameResetStreamAt:
+		f, n := ParseResetStreamAt(b)
+		return f, n, func(b []byte) []byte { return AppendResetStreamAt(b, f) }
+	case typ == FrameImmediateAck:
+		return nil, 1, AppendImmediateAck
+	case typ == FrameAckFrequency:
+		f, n := ParseAckFrequency(b)
+		return f, n, func(b []byte) []byte { return AppendAckFrequency(b, f) }
 	case typ == FrameStopSending:
 		f, n := ParseStopSending(b)
 		return f, n, func(b []byte) []byte { return AppendStopSending(b, f) }
@@ -98,6 +106,12 @@ var frames = []struct {
 	{"PING", nil, []byte{0x01}, 1, false},
 	{"RESET_STREAM", ResetStreamFrame{4, 0x41, big}, []byte{0x04, 4, 0x40, 0x41, 0xc0, 0, 1, 0, 0, 0, 0, 5},
 		ResetStreamLen(ResetStreamFrame{4, 0x41, big}), false},
+	{"RESET_STREAM_AT", ResetStreamAtFrame{4, 0x41, 9, 9}, []byte{0x24, 4, 0x40, 0x41, 9, 9},
+		ResetStreamAtLen(ResetStreamAtFrame{4, 0x41, 9, 9}), false},
+	{"ACK_FREQUENCY", AckFrequencyFrame{Seq: 3, Threshold: 10, Reordering: 5, MaxAckDelay: 25_000},
+		[]byte{0x40, 0xaf, 3, 10, 0x80, 0, 0x61, 0xa8, 5},
+		AckFrequencyLen(AckFrequencyFrame{Seq: 3, Threshold: 10, Reordering: 5, MaxAckDelay: 25_000}), false},
+	{"IMMEDIATE_ACK", nil, []byte{0x1f}, 1, false},
 	{"STOP_SENDING", StopSendingFrame{5, 0x1000}, []byte{0x05, 5, 0x50, 0}, StopSendingLen(StopSendingFrame{5, 0x1000}), false},
 	{"CRYPTO", CryptoFrame{300, []byte("hello")}, []byte("\x06\x41\x2c\x05hello"), CryptoHeaderLen(300, 5) + 5, false},
 	{"CRYPTO empty", CryptoFrame{0, []byte{}}, []byte{6, 0, 0}, CryptoHeaderLen(0, 0), false},
@@ -195,7 +209,9 @@ func TestMalformedFrames(t *testing.T) {
 		name string
 		b    []byte
 	}{
-		{"unknown type", []byte{0x1f, 0, 0}},
+		{"unknown type", []byte{0x21, 0, 0}},
+		{"RESET_STREAM_AT beyond the final size", []byte{0x24, 4, 0, 8, 9}},
+		{"ACK_FREQUENCY with a type of four bytes", []byte{0x80, 0, 0, 0xaf, 1, 1, 1, 1}},
 		{"type of two bytes", []byte{0x40, 0x01}},
 		{"NEW_TOKEN without a token", []byte{0x07, 0}},
 		{"MAX_STREAMS above 2^60", append([]byte{0x12}, AppendVarint(nil, MaxStreams+1)...)},
@@ -223,10 +239,12 @@ func TestMalformedFrames(t *testing.T) {
 
 // A parser that is handed another type's frame refuses it.
 func TestWrongFrameType(t *testing.T) {
-	b := append([]byte{0x1f}, make([]byte, 100)...)
+	b := append([]byte{0x21}, make([]byte, 100)...)
 	for name, n := range map[string]int{
 		"ACK":                  second(ParseAck(b, nil)),
 		"RESET_STREAM":         second(ParseResetStream(b)),
+		"RESET_STREAM_AT":      second(ParseResetStreamAt(b)),
+		"ACK_FREQUENCY":        second(ParseAckFrequency(b)),
 		"STOP_SENDING":         second(ParseStopSending(b)),
 		"CRYPTO":               second(ParseCrypto(b)),
 		"NEW_TOKEN":            second(ParseNewToken(b)),
@@ -245,7 +263,7 @@ func TestWrongFrameType(t *testing.T) {
 		"DATAGRAM":             second(ParseDatagram(b)),
 	} {
 		if n != 0 {
-			t.Errorf("%s parsed a frame of type 0x1f", name)
+			t.Errorf("%s parsed a frame of type 0x21", name)
 		}
 	}
 }

@@ -5,7 +5,7 @@ import "fmt"
 // FrameType is the type of a QUIC frame (RFC 9000, Section 19).
 type FrameType uint64
 
-// The frame types of RFC 9000, Table 3, and of RFC 9221.
+// The frame types of RFC 9000, Table 3, of RFC 9221, draft-ietf-quic-reliable-stream-reset and draft-ietf-quic-ack-frequency.
 const (
 	FramePadding            FrameType = 0x00
 	FramePing               FrameType = 0x01
@@ -31,8 +31,11 @@ const (
 	FrameConnectionClose    FrameType = 0x1c
 	FrameConnectionCloseApp FrameType = 0x1d
 	FrameHandshakeDone      FrameType = 0x1e
+	FrameImmediateAck       FrameType = 0x1f
+	FrameResetStreamAt      FrameType = 0x24
 	FrameDatagram           FrameType = 0x30
 	FrameDatagramLen        FrameType = 0x31
+	FrameAckFrequency       FrameType = 0xaf // the only one that takes two bytes
 )
 
 // The flags of a STREAM frame's type (RFC 9000, Section 19.8).
@@ -56,7 +59,8 @@ var frameNames = [...]string{
 	FrameRetireConnectionID: "RETIRE_CONNECTION_ID", FramePathChallenge: "PATH_CHALLENGE",
 	FramePathResponse: "PATH_RESPONSE", FrameConnectionClose: "CONNECTION_CLOSE",
 	FrameConnectionCloseApp: "CONNECTION_CLOSE", FrameHandshakeDone: "HANDSHAKE_DONE",
-	FrameDatagram: "DATAGRAM", FrameDatagramLen: "DATAGRAM",
+	FrameResetStreamAt: "RESET_STREAM_AT",
+	FrameDatagram:      "DATAGRAM", FrameDatagramLen: "DATAGRAM",
 }
 
 // Known reports whether t is a frame type that this package parses. An unknown one is a FRAME_ENCODING_ERROR
@@ -118,15 +122,26 @@ func frameAllowed(t FrameType) uint8 {
 		return inAny
 	case FrameAck, FrameAckECN, FrameCrypto:
 		return inHS
-	case FrameNewToken, FramePathResponse, FrameHandshakeDone, FrameRetireConnectionID:
+	case FrameNewToken, FramePathResponse, FrameHandshakeDone, FrameRetireConnectionID, FrameImmediateAck, FrameAckFrequency:
 		return inOneRTT
 	}
 	return inData
 }
 
+// PeekFrameType returns the type that b, which is not empty, begins with, if it is a known one in its shortest encoding.
+// What it returns otherwise is not allowed in any packet.
+func PeekFrameType(b []byte) FrameType {
+	if b[0] == twoBytes && len(b) > 1 && FrameType(b[1]) == FrameAckFrequency {
+		return FrameAckFrequency
+	}
+	return FrameType(b[0])
+}
+
+// twoBytes is the first byte of FrameAckFrequency's encoding.
+const twoBytes = 0x40
+
 // ParseFrameType returns the type that b begins with and the length of its encoding, 0 if b is truncated. A known type
-// that took more than one byte was not encoded minimally, which is a PROTOCOL_VIOLATION (RFC 9000, Section 12.4): the
-// parsers of single frames expect one byte.
+// that took more bytes than it needs was not encoded minimally, which is a PROTOCOL_VIOLATION (RFC 9000, Section 12.4).
 func ParseFrameType(b []byte) (t FrameType, n int, minimal bool) {
 	v, n := ParseVarint(b)
 	return FrameType(v), n, n > 0 && n == VarintLen(v)

@@ -41,6 +41,7 @@ func TestFrameTypes(t *testing.T) {
 		{[]FrameType{0x1c}, "CONNECTION_CLOSE", "IH01", ""},
 		{[]FrameType{0x1d}, "CONNECTION_CLOSE", "01", ""},
 		{[]FrameType{0x1e}, "HANDSHAKE_DONE", "1", "E"},
+		{[]FrameType{0x24}, "RESET_STREAM_AT", "01", "E"},
 		{[]FrameType{0x30, 0x31}, "DATAGRAM", "01", "E"},
 	} {
 		for _, typ := range tt.types {
@@ -65,7 +66,7 @@ func TestFrameTypes(t *testing.T) {
 			}
 		}
 	}
-	for _, typ := range []FrameType{0x1f, 0x20, 0x2f, 0x32, 0x40, 1 << 40, MaxVarint} {
+	for _, typ := range []FrameType{0x20, 0x23, 0x25, 0x2f, 0x32, 0x40, 0xae, 0xb0, 1 << 40, MaxVarint} {
 		if typ.Known() || typ.AllowedIn(OneRTT) {
 			t.Errorf("%v is known", typ)
 		}
@@ -84,10 +85,14 @@ func TestParseFrameType(t *testing.T) {
 		{[]byte{0x40, 0x1e}, FrameHandshakeDone, 2, false},
 		{[]byte{0x80, 0, 0, 0x01}, FramePing, 4, false},
 		{[]byte{0x40, 0x52}, 0x52, 2, true},
+		{[]byte{0x80, 0, 0, 0xaf}, FrameAckFrequency, 4, false},
 		{[]byte{0x40}, 0, 0, false},
 		{nil, 0, 0, false},
 	} {
 		typ, n, minimal := ParseFrameType(tt.b)
+		if len(tt.b) > 0 && (PeekFrameType(tt.b) == typ) != (minimal && typ.Known()) {
+			t.Errorf("PeekFrameType(%x) = %v", tt.b, PeekFrameType(tt.b))
+		}
 		if typ != tt.typ || n != tt.n || minimal != tt.minimal {
 			t.Errorf("ParseFrameType(%x) = %v, %d, %v", tt.b, typ, n, minimal)
 		}
