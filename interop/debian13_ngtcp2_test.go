@@ -141,10 +141,10 @@ func TestDebian13Gtlsserver(t *testing.T) {
 		config quic.Config
 		use    func(t *testing.T, client *driven, seen *wiretap)
 	}{
-		{name: "version 1", config: quic.Config{Versions: []quic.Version{quic.Version1}}, use: wantVersion(quic.Version1, quic.Version1)},
+		{name: "version 1", config: quic.Config{Versions: []quic.Version{quic.Version1}}, use: wantVersion(size, quic.Version1, quic.Version1)},
 		{name: "version 2 from the first packet", config: quic.Config{OriginalVersion: quic.Version2},
-			use: wantVersion(quic.Version2, quic.Version2)},
-		{name: "from version 1 to version 2", args: []string{"--preferred-versions=v2,v1"}, use: wantVersion(quic.Version1, quic.Version2)},
+			use: wantVersion(size, quic.Version2, quic.Version2)},
+		{name: "from version 1 to version 2", args: []string{"--preferred-versions=v2,v1"}, use: wantVersion(size, quic.Version1, quic.Version2)},
 		{name: "key update", use: func(t *testing.T, client *driven, _ *wiretap) {
 			client.get(t, "/content", size, func() { client.updateKeys(t) })
 			if n := client.Stats().KeyUpdates; n == 0 {
@@ -193,9 +193,9 @@ func (j *jail) gtlsserver(t *testing.T, size int64, args ...string) netip.AddrPo
 }
 
 // wantVersion returns a use of a client that fetches /content, and checks the versions asked for and spoken.
-func wantVersion(asked, want quic.Version) func(*testing.T, *driven, *wiretap) {
+func wantVersion(size int64, asked, want quic.Version) func(*testing.T, *driven, *wiretap) {
 	return func(t *testing.T, client *driven, seen *wiretap) {
-		client.get(t, "/content", 20e6, nil)
+		client.get(t, "/content", size, nil)
 		got, _ := client.state(t)
 		if s := seen.sightings(); got != want || !s.asked[asked] || !s.answered[want] || s.negotiations > 0 {
 			t.Errorf("version %v; on the path %+v", got, s)

@@ -65,7 +65,7 @@ func (j *jail) key() string  { return j.inside("key.pem") }
 func (j *jail) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	setRoot(cmd, j.root)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=" + j.folder, "PYTHONPATH=/usr/share/doc/python-aioquic-doc/examples"}
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=" + j.folder, "PYTHONPATH=" + aioquicExamples + ":" + j.folder}
 	return cmd
 }
 
@@ -120,5 +120,5 @@ func portOf(addr netip.AddrPort) string { return strconv.Itoa(int(addr.Port())) 
 
 // contentURL is where [newHandler] serves that much of content.
 func contentURL(addr netip.AddrPort, size int64) string {
-	return "https://localhost:" + portOf(addr) + "/content/" + strconv.FormatInt(size, 10)
+	return urlOf(addr) + "content/" + strconv.FormatInt(size, 10)
 }

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -104,4 +105,26 @@ func (d *driven) state(t *testing.T) (v quic.Version, early quic.EarlyDataState)
 		t.Fatal(err)
 	}
 	return v, early
+}
+
+// returns fetches from a server on two connections, and checks that the second one asks by early data, which is taken.
+func returns(t *testing.T, seen *wiretap, path string, size int64) {
+	t.Helper()
+	config := &quic.Config{EarlyData: true, Tokens: engine.NewTokenCache(10), TLS: &tls.Config{
+		RootCAs: testIdentity(t).pool, ClientSessionCache: tls.NewLRUClientSessionCache(1),
+	}}
+	client := drive(t, seen.addr(), config)
+	client.get(t, path, size, nil)
+	client.close()
+	first := seen.sightings()
+	client = drive(t, seen.addr(), config)
+	asked := client.get(t, path, size, nil)
+	_, early := client.state(t)
+	both := seen.sightings()
+	if !asked || early != quic.EarlyDataAccepted || first.early > 0 || both.early == 0 {
+		t.Errorf("asked early: %v; early data: %v; 0-RTT packets: %d on the first connection, %d on both", asked, early, first.early, both.early)
+	}
+	if both.retries != first.retries {
+		t.Errorf("Retry packets: %d on the first connection, %d on both", first.retries, both.retries)
+	}
 }
