@@ -308,9 +308,12 @@ func (c *Conn) assignDCID(path *path) bool {
 }
 
 // ensureDCID gives path another connection ID if its own was retired. It reports false if there is none: then nothing may be
-// sent on it (RFC 9000, Section 5.1.2).
-func (c *Conn) ensureDCID(path *path) bool {
-	return c.path.dcid.Len() == 0 || c.peer.find(path.dcidSeq) != nil || c.assignDCID(path)
+// sent on it (RFC 9000, Section 5.1.2 (MUST 1)).
+func (c *Conn) ensureDCID(path *path) bool { return c.hasDCID(path) || c.assignDCID(path) }
+
+// hasDCID reports whether path has a connection ID that is not retired, or needs none.
+func (c *Conn) hasDCID(path *path) bool {
+	return c.path.dcid.Len() == 0 || c.peer.find(path.dcidSeq) != nil
 }
 
 // usePeerCID makes n the destination connection ID of path.

@@ -137,6 +137,55 @@ func TestConnectionIDReplaced(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1.2 (MUST 1): not even the path in use goes on with a retired ID. It waits for another one, without
+// waking its owner in vain.
+func TestLastConnectionIDRetired(t *testing.T) {
+	for side := range Side(2) {
+		s := newScript(t, side)
+		s.send(newCIDFrame(3, 3))
+		s.sent()
+		// The frame of an ID that this side has already given up retires all others.
+		s.c.peer.seen.Add(5, 6)
+		s.send(newCIDFrame(5, 5))
+		s.wantOpen()
+		if s.c.peer.find(s.c.path.dcidSeq) != nil {
+			t.Fatal("an ID is left")
+		}
+		st, err := s.c.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.TryWrite(make([]byte, 100_000), false)
+		for range 20 {
+			if got := s.sent(); len(got) > 0 {
+				t.Fatalf("%v sent %v", side, got)
+			}
+			at, ok := s.c.NextTimeout()
+			if !ok || !at.After(s.now) {
+				t.Fatalf("%v: a timeout at once", side)
+			}
+			s.now = at
+			s.c.HandleTimeout(at)
+			if s.c.Err() != nil {
+				break
+			}
+		}
+		if s.c.Err() != nil && s.c.Err() != ErrIdleTimeout {
+			t.Errorf("%v: %v", side, s.c.Err())
+		}
+
+		s = newScript(t, side)
+		s.send(newCIDFrame(3, 3))
+		s.sent()
+		s.c.peer.seen.Add(5, 6)
+		s.send(newCIDFrame(5, 5))
+		s.send(newCIDFrame(6, 5))
+		if got := s.sent(); len(find(got, wire.FrameRetireConnectionID)) == 0 || s.c.path.dcid != testCID(6) {
+			t.Errorf("%v sent %v to %v", side, got, s.c.path.dcid)
+		}
+	}
+}
+
 // RFC 9000, Section 19.16 (MUST 1).
 func TestRetireConnectionIDErrors(t *testing.T) {
 	for side := range Side(2) {

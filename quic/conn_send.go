@@ -36,6 +36,9 @@ func (c *Conn) pollTransmit(now time.Time, buf []byte, maxSegments int) (Transmi
 	if t, ok := c.pollPathProbe(buf); ok {
 		return t, true
 	}
+	if c.confirmed && !c.ensureDCID(c.path) {
+		return Transmit{}, false
+	}
 	if t, ok := c.pollMTUProbe(buf); ok {
 		return t, true
 	}
@@ -116,9 +119,14 @@ func (c *Conn) sentDatagram(p *path, n int) {
 	}
 }
 
-// updateAmplification tells loss detection whether a server can send at all.
+// updateAmplification tells loss detection whether a server can send at all. Before there are Handshake keys, that takes a
+// full datagram.
 func (c *Conn) updateAmplification() {
-	c.rec.SetAmplificationLimited(c.path.credit() < minUsefulDatagram)
+	least := int64(minUsefulDatagram)
+	if c.hs != nil && c.hs.spaces[recovery.Handshake].sealer == nil {
+		least = minDatagramSize
+	}
+	c.rec.SetAmplificationLimited(c.path.credit() < least)
 }
 
 // minUsefulDatagram is the least number of bytes for which it pays to build a datagram.

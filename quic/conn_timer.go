@@ -35,7 +35,7 @@ func (c *Conn) deadline() monotime.Time {
 	if c.hs != nil {
 		t = monotime.Min(t, c.hs.deadline)
 	}
-	if c.path.credit() < minDatagramSize {
+	if c.path.credit() < minDatagramSize || c.confirmed && !c.hasDCID(c.path) {
 		// Before more arrives, little or nothing can be sent: what has to be is no reason to wake up.
 		return t
 	}

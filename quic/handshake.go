@@ -190,6 +190,7 @@ func (c *Conn) setWriteSecret(e tls.QUICEvent) *TransportError {
 	case tls.QUICEncryptionLevelHandshake:
 		c.hs.spaces[recovery.Handshake].sealer, err = protect.NewSealer(c.version, protect.Suite(e.Suite), e.Data)
 		c.rec.SetHandshakeKeys()
+		c.updateAmplification()
 	case tls.QUICEncryptionLevelApplication:
 		err = c.keys.SetSendSecret(c.version, protect.Suite(e.Suite), e.Data)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
@@ -237,6 +238,27 @@ func TestHandshakeErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// RFC 9002, Section 6.2.2.1 (MUST 1): a server that has only Initial packets to send, and may not send as much as those need,
+// sets no probe timeout.
+func TestNoTimeoutBelowInitialSize(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) {
+		p.cfg[Server].TLS.CurvePreferences = []tls.CurveID{tls.CurveP521} // makes it send a HelloRetryRequest
+	})
+	p.run("HelloRetryRequest", func() bool { return p.conn[Server] != nil && p.conn[Server].rec.InFlight() > 0 })
+	c := p.conn[Server]
+	if c.hs.spaces[recovery.Handshake].sealer != nil {
+		t.Fatal("no HelloRetryRequest")
+	}
+	for credit, armed := range map[int64]bool{0: false, 1199: false, 1200: true} {
+		c.path.sent = amplificationFactor*c.path.received - credit
+		c.updateAmplification()
+		if got := !c.rec.Timeout().IsZero(); got != armed {
+			t.Errorf("%d bytes may be sent: probe timeout %v", credit, got)
+		}
+	}
+	p.establish()
 }
 
 // RFC 9000, Section 7.3 (MUST 2, 4): the connection IDs that a peer says it used are those that it did.
