@@ -338,6 +338,7 @@ func TestSessionTicketKeys(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1 (MUST 3).
 func TestListenErrors(t *testing.T) {
 	ok := ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}
 	taken := testListen(t, ok).Addr().String()
@@ -362,6 +363,18 @@ func TestListenErrors(t *testing.T) {
 	}
 	if _, err := NewEndpoint(nil); err == nil {
 		t.Error("an endpoint without a socket")
+	}
+	empty, err := quic.NewConnectionIDGenerator(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := udp.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if _, err := NewEndpoint(&EndpointConfig{ConnectionIDs: empty}, socket); err == nil {
+		t.Error("an endpoint with empty connection IDs")
 	}
 }
 

@@ -16,8 +16,16 @@ import (
 )
 
 // RFC 9000, Section 7 (MUST 2). RFC 9001, Section 4.1.2 (MUST 1) and Section 4.9.2 (MUST 1).
+// RFC 9000, Section 18.2 (MUST 6).
 func TestHandshake(t *testing.T) {
 	p := newTestPair(t)
+	p.run("handshake", func() bool {
+		// RFC 9000, Section 19.20 (MUST 1).
+		if c := p.conn[Server]; c != nil && c.sendHandshakeDone && !c.Established() {
+			t.Fatal("HANDSHAKE_DONE is to be sent before the handshake is complete")
+		}
+		return p.conn[Client].Confirmed()
+	})
 	p.establish()
 	for side, c := range p.conn {
 		if got := c.ConnectionState().NegotiatedProtocol; got != "test" {

@@ -39,6 +39,7 @@ func (p *testPair) migrate(local netip.AddrPort) {
 
 // RFC 9000, Sections 9.2, 9.4 and 9.5: a client moves, with other connection IDs both ways; what is known of the
 // network stays if the port alone is another. RFC 9000, Section 9.4 (MUST 2) and Section 9.5 (MUST 1, 2).
+// RFC 9000, Section 19.7 (MUST 3).
 func TestMigrate(t *testing.T) {
 	for _, to := range []netip.AddrPort{movedAddr, movedPort} {
 		for _, from := range []Side{Client, Server} {

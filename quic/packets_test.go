@@ -14,7 +14,8 @@ import (
 //
 // RFC 9000, Section 12.2 (MUST 2): packets in one datagram have one destination. Section 17.2.2 (MUST 1): servers send no
 // tokens. Section 17.4 (MUST 1): the spin bit is off. Section 17.2.3 (MUST 2), and RFC 9001, Section 5.6 (MUST 5): 0-RTT
-// packets end with the handshake.
+// packets end with the handshake. RFC 9001, Section 5.6 (MUST 3): servers send none. Section 4.9 (MUST 2): so what is sent first
+// after the handshake is sent in 1-RTT packets.
 func TestPacketsOnTheWire(t *testing.T) {
 	for _, retry := range []RetryPolicy{RetryNever, RetryAlways} {
 		for lost := range 8 {

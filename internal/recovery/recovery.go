@@ -190,7 +190,8 @@ func (r *Recovery) Sent(now monotime.Time, space Space, size int, flags Flags) {
 // owed, and packets that are not in flight, need not ask.
 func (r *Recovery) SendTime(now monotime.Time, space Space, size int) monotime.Time {
 	// Packets of a later space are not acknowledged before the peer has what the earlier ones carry: the handshake
-	// would wait for ever for the room that they take.
+	// would wait for ever for the room that they take, since no probe timeout is armed for lost data. RFC 9002, Section 7, does
+	// not allow for that; a few Handshake packets beyond the window are the lesser evil.
 	inFlight := r.inFlight
 	for later := space + 1; later < NumSpaces; later++ {
 		inFlight -= r.space(later).inFlight
