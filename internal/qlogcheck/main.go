@@ -1,5 +1,5 @@
-// Command qlogcheck validates traces against the CDDL of the qlog drafts, by the program cddl (cargo install cddl), which
-// knows CDDL (RFC 8610). The drafts are the reader's own copy: nothing of them is in this repository.
+// Command qlogcheck validates traces against the CDDL of the qlog drafts, by the program cddl (cargo install cddl, version
+// 0.10.7), which knows CDDL (RFC 8610). The drafts are the reader's own copy: nothing of them is in this repository.
 //
 //	qlogcheck -drafts DIR [-cddl PROGRAM] TRACE...
 //

@@ -38,9 +38,8 @@ var (
 // add takes the CDDL out of a draft. Definitions that one draft repeats of another are taken once; extension points are
 // closed.
 func (s *schema) add(draft string) {
-	var text strings.Builder
 	for _, m := range block.FindAllStringSubmatch(draft, -1) {
-		body := extension.ReplaceAllString(m[1], "")
+		body := s.adapt(extension.ReplaceAllString(m[1], ""))
 		names := ruleName.FindAllStringSubmatch(body, -1)
 		repeated := len(names) > 0
 		for _, n := range names {
@@ -52,10 +51,30 @@ func (s *schema) add(draft string) {
 		for _, n := range names {
 			s.rules[strings.ToLower(n[1])] = n[1]
 		}
-		text.WriteString(body)
-		text.WriteString("\n")
+		s.text += body + "\n"
 	}
-	s.text += text.String()
+}
+
+var (
+	unwrap  = regexp.MustCompile(`(?m)^(\s*)~([A-Za-z]+)$`)
+	timeKey = regexp.MustCompile(`(?m)^(\s*)time:`)
+	members = regexp.MustCompile(`(?ms)^([A-Za-z]+) = \{\n(.*?)^\}`)
+)
+
+// adapt writes what version 0.10 of the program misunderstands in other words: it takes a member called time for CDDL's type of
+// that name, and overlooks the unwrapping of a map in another. What an event tells is left open, where all events are alike: it is
+// checked for each kind of event, which is more exact than to try all of them, and faster.
+func (s *schema) adapt(body string) string {
+	body = timeKey.ReplaceAllString(body, `$1"time":`)
+	body = strings.Replace(body, "data: $ProtocolEventData", "data: { * text => any }", 1)
+	return unwrap.ReplaceAllStringFunc(body, func(line string) string {
+		for _, m := range members.FindAllStringSubmatch(s.text, -1) {
+			if m[1] == strings.TrimSpace(line)[1:] {
+				return m[2]
+			}
+		}
+		return line
+	})
 }
 
 // rule returns the name of the rule for an event, "" if there is none: "quic:mtu_updated" is a QUICMTUUpdated.
