@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"container/heap"
 	"encoding/binary"
+	"hash/crc32"
 	"net/netip"
 	"time"
 
@@ -68,8 +69,7 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	}
 	var stamp [8]byte
 	binary.BigEndian.PutUint64(stamp[:], uint64(w.now.UnixNano()))
-	w.digest.Write(stamp[:])
-	w.digest.Write(data)
+	w.digest = crc32.Update(crc32.Update(w.digest, castagnoli, stamp[:]), castagnoli, data)
 	if w.Trace != nil {
 		w.Trace(w.now, from, to, data)
 	}

@@ -125,7 +125,7 @@ func randomVersions(rng *rand.Rand, o *options) {
 }
 
 // randomRun makes a network of the seed's choice, and a transfer over it, and returns the digest of all that was sent.
-func randomRun(t *testing.T, seed uint64) uint64 {
+func randomRun(t *testing.T, seed uint64) uint32 {
 	w := virtually(t, seed)
 	rng := w.Rand()
 	up, down := randomLink(rng), randomLink(rng)

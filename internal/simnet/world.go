@@ -4,8 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/fnv"
+	"hash/crc32"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -37,7 +36,7 @@ type World struct {
 	links   map[direction]*linkState
 	shared  map[netip.AddrPort]*linkState // by destination, where its senders share a link
 	link    Link                          // for pairs of addresses without one of their own
-	digest  hash.Hash64
+	digest  uint32
 	err     error
 }
 
@@ -62,7 +61,6 @@ func NewWorld(seed uint64) *World {
 		nat:     map[netip.AddrPort]netip.AddrPort{},
 		links:   map[direction]*linkState{},
 		shared:  map[netip.AddrPort]*linkState{},
-		digest:  fnv.New64a(),
 	}
 	return w
 }
@@ -74,7 +72,10 @@ func (w *World) Now() time.Time { return w.now }
 func (w *World) Rand() *rand.Rand { return w.rng }
 
 // Digest returns a hash over everything that was sent and when. Two runs of one seed have the same.
-func (w *World) Digest() uint64 { return w.digest.Sum64() }
+func (w *World) Digest() uint32 { return w.digest }
+
+// castagnoli is a checksum for which processors have an instruction: it goes over every byte that is sent.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Read makes World an io.Reader of its chance, for quic.Config.Rand.
 func (w *World) Read(p []byte) (int, error) {
@@ -134,6 +135,11 @@ func (w *World) linkState(from, to netip.AddrPort) *linkState {
 
 // LinkStats returns what a direction has carried and thrown away.
 func (w *World) LinkStats(from, to netip.AddrPort) LinkStats { return w.linkState(from, to).stats }
+
+// Backlog returns how long what waits at a direction's rate will take: what a datagram sent now is delayed by.
+func (w *World) Backlog(from, to netip.AddrPort) time.Duration {
+	return max(w.linkState(from, to).busyUntil.Sub(w.now), 0)
+}
 
 // After calls f once d of virtual time has passed.
 func (w *World) After(d time.Duration, f func()) { w.at(w.now.Add(d), f) }

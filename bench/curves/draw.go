@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	vgdraw "gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/dunlin-quic/dunlin/internal/simnet/curves"
+	"github.com/dunlin-quic/dunlin/quic"
+)
+
+// colors tells the controllers apart, also for those who see few colours.
+var colors = map[quic.CongestionControl]color.Color{
+	quic.NewReno: color.RGBA{0x00, 0x9e, 0x73, 0xff},
+	quic.CUBIC:   color.RGBA{0x00, 0x72, 0xb2, 0xff},
+	quic.BBR:     color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+}
+
+// flowColors tells flows of one controller apart.
+var flowColors = []color.Color{color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}}
+
+// draw writes all plots.
+func draw(folder string, bulk, lossy, staggered, rivals group) error {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	for _, depth := range []string{"shallow", "deep"} {
+		var lines []line
+		for _, m := range bulk.find("bulk/100 Mbit∕s/30ms/" + depth) {
+			cc := m.Flows[0].CC
+			lines = append(lines, line{curves.ControllerName(cc), colors[cc], m.Samples[0]})
+		}
+		title := fmt.Sprintf("One flow, 100 Mbit/s, 30 ms, %s queue", depth)
+		if err := overTime(filepath.Join(folder, "bulk-"+depth+".svg"), title, lines); err != nil {
+			return err
+		}
+	}
+	for _, cc := range curves.Controllers {
+		m := staggered.find("staggered/10 Mbit∕s/" + curves.ControllerName(cc))[0]
+		lines := []line{
+			{"the first flow", flowColors[0], m.Samples[0]}, {"the second flow", flowColors[1], m.Samples[1]},
+		}
+		name := strings.ToLower(curves.ControllerName(cc))
+		title := fmt.Sprintf("Two flows of %s, 10 Mbit/s, 30 ms", curves.ControllerName(cc))
+		if err := overTime(filepath.Join(folder, "staggered-"+name+".svg"), title, lines); err != nil {
+			return err
+		}
+	}
+	for _, depth := range []string{"shallow", "deep"} {
+		if err := bars(filepath.Join(folder, "used-"+depth+".svg"), bulk, depth); err != nil {
+			return err
+		}
+	}
+	if err := queues(filepath.Join(folder, "queue.svg"), bulk); err != nil {
+		return err
+	}
+	if err := losses(filepath.Join(folder, "loss.svg"), lossy); err != nil {
+		return err
+	}
+	return shares(filepath.Join(folder, "rivals.svg"), rivals)
+}
+
+// line is a flow in a plot over time.
+type line struct {
+	name    string
+	color   color.Color
+	samples []curves.Sample
+}
+
+// perPoint is how many samples make a point of a plot.
+const perPoint = 2
+
+// overTime draws window, RTT and throughput of flows, one above the other.
+func overTime(file, title string, lines []line) error {
+	panels := []struct {
+		label string
+		value func(s curves.Sample) float64
+	}{
+		{"window, kB", func(s curves.Sample) float64 { return float64(s.Window) / 1000 }},
+		{"smoothed RTT, ms", func(s curves.Sample) float64 { return float64(s.RTT) / float64(time.Millisecond) }},
+		{"throughput, Mbit/s", func(s curves.Sample) float64 { return s.Rate / 1e6 }},
+	}
+	var column [][]*plot.Plot
+	for i, panel := range panels {
+		p := plot.New()
+		p.Y.Label.Text = panel.label
+		p.Y.Min = 0
+		p.Add(plotter.NewGrid())
+		if i == 0 {
+			p.Title.Text, p.Title.Padding = title, vg.Points(8)
+			p.Legend.Top = true
+		}
+		if i == len(panels)-1 {
+			p.X.Label.Text = "seconds"
+		}
+		for _, l := range lines {
+			var points plotter.XYs
+			for chunk := range slices.Chunk(l.samples, perPoint) {
+				var x, y float64
+				for _, s := range chunk {
+					x += s.At.Seconds() / float64(len(chunk))
+					y += panel.value(s) / float64(len(chunk))
+				}
+				points = append(points, plotter.XY{X: x, Y: y})
+			}
+			drawn, err := plotter.NewLine(points)
+			if err != nil {
+				return err
+			}
+			drawn.Color, drawn.Width = l.color, vg.Points(1)
+			p.Add(drawn)
+			if i == 0 {
+				p.Legend.Add(l.name, drawn)
+			}
+		}
+		p.Y.Max *= 1.15 // room for the legend
+		column = append(column, []*plot.Plot{p})
+	}
+	return save(file, column, 6*vg.Centimeter)
+}
+
+// bars draws how much of the rate single flows used, by path.
+func bars(file string, bulk group, depth string) error {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = "Share of the rate used by one flow, "+depth+" queue", vg.Points(8)
+	p.Y.Label.Text, p.Y.Min, p.Y.Max = "%", 0, 118
+	p.Legend.Top = true
+	names := paths()
+	for i, cc := range curves.Controllers {
+		var values plotter.Values
+		for _, name := range names {
+			values = append(values, 100*bulk.find("bulk/" + name + "/" + depth + " queue/" + curves.ControllerName(cc))[0].Used)
+		}
+		bar, err := plotter.NewBarChart(values, vg.Points(12))
+		if err != nil {
+			return err
+		}
+		bar.Color, bar.LineStyle.Width, bar.Offset = colors[cc], 0, vg.Points(12)*vg.Length(i-1)
+		p.Add(bar)
+		p.Legend.Add(curves.ControllerName(cc), bar)
+	}
+	p.NominalX(labels(names)...)
+	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
+}
+
+// queues draws the queueing delay with deep queues, as a multiple of the round-trip time.
+func queues(file string, bulk group) error {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = "Queueing delay (95 % of the time below) of one flow, queue of 4 round trips", vg.Points(8)
+	p.Y.Label.Text, p.Y.Min, p.Y.Max = "round trips", 0, 5
+	p.Legend.Top = true
+	// With 10 Mbit/s and 1 ms, a path holds less than a packet.
+	names := slices.DeleteFunc(paths(), func(name string) bool { return name == "10 Mbit∕s/1ms" })
+	for i, cc := range curves.Controllers {
+		var values plotter.Values
+		for _, name := range names {
+			m := bulk.find("bulk/" + name + "/deep queue/" + curves.ControllerName(cc))[0]
+			values = append(values, m.Delay.Seconds()/m.RTT.Seconds())
+		}
+		bar, err := plotter.NewBarChart(values, vg.Points(12))
+		if err != nil {
+			return err
+		}
+		bar.Color, bar.LineStyle.Width, bar.Offset = colors[cc], 0, vg.Points(12)*vg.Length(i-1)
+		p.Add(bar)
+		p.Legend.Add(curves.ControllerName(cc), bar)
+	}
+	p.NominalX(labels(names)...)
+	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
+}
+
+// paths are the names of the paths of curves.Bulk.
+func paths() []string {
+	var names []string
+	for _, rate := range curves.Rates {
+		for _, rtt := range curves.RTTs {
+			names = append(names, fmt.Sprintf("%s/%v", curves.RateName(rate), rtt))
+		}
+	}
+	return names
+}
+
+func labels(names []string) []string {
+	var all []string
+	for _, n := range names {
+		all = append(all, strings.Replace(strings.Replace(n, "/", "\n", 1), "∕", "/", 1))
+	}
+	return all
+}
+
+// losses draws the share of the rate over the share of datagrams lost, beside what theory says.
+func losses(file string, lossy group) error {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = "Share of 100 Mbit/s used by one flow, 50 ms, losses at random", vg.Points(8)
+	p.X.Label.Text, p.Y.Label.Text = "% lost", "% used"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Add(plotter.NewGrid())
+	for _, cc := range curves.Controllers {
+		var points, theory plotter.XYs
+		for _, m := range lossy {
+			if m.Flows[0].CC == cc && m.Loss > 0 {
+				points = append(points, plotter.XY{X: 100 * m.Loss, Y: 100 * m.Used})
+				theory = append(theory, plotter.XY{X: 100 * m.Loss, Y: 100 * m.Theory(cc)})
+			}
+		}
+		drawn, scatter, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return err
+		}
+		drawn.Color, scatter.Color, scatter.Shape = colors[cc], colors[cc], vgdraw.CircleGlyph{}
+		p.Add(drawn, scatter)
+		p.Legend.Add(curves.ControllerName(cc), drawn)
+		if cc == quic.CUBIC {
+			dashed, err := plotter.NewLine(theory)
+			if err != nil {
+				return err
+			}
+			dashed.Color, dashed.Dashes = color.Gray{0x80}, []vg.Length{vg.Points(4), vg.Points(3)}
+			p.Add(dashed)
+			p.Legend.Add("by the formulas", dashed)
+		}
+	}
+	p.Y.Min, p.Y.Max = 0.5, 130
+	return save(file, [][]*plot.Plot{{p}}, 10*vg.Centimeter)
+}
+
+// shares draws what share the first of two rivals gets, over the depth of the queue.
+func shares(file string, rivals group) error {
+	p := plot.New()
+	p.Title.Text, p.Title.Padding = "Share of the first controller beside the second, 20 Mbit/s, 30 ms", vg.Points(8)
+	p.X.Label.Text, p.Y.Label.Text = "queue, round trips", "%"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks(queueTicks())
+	p.Y.Min, p.Y.Max = 0, 115
+	p.Legend.Top = true
+	p.Add(plotter.NewGrid())
+	points := map[string]plotter.XYs{}
+	var names []string
+	for _, m := range rivals {
+		_, name, _ := strings.Cut(strings.TrimPrefix(m.Name, "rivals/"), "/")
+		if points[name] == nil {
+			names = append(names, name)
+		}
+		points[name] = append(points[name], plotter.XY{X: m.Queue, Y: 100 * m.Shares[0] / m.Used})
+	}
+	pairColors := []color.Color{colors[quic.CUBIC], colors[quic.BBR], color.RGBA{0xe6, 0x9f, 0x00, 0xff}}
+	for i, name := range names {
+		drawn, scatter, err := plotter.NewLinePoints(points[name])
+		if err != nil {
+			return err
+		}
+		drawn.Color, scatter.Color, scatter.Shape = pairColors[i], pairColors[i], vgdraw.CircleGlyph{}
+		p.Add(drawn, scatter)
+		p.Legend.Add(name, drawn)
+	}
+	return save(file, [][]*plot.Plot{{p}}, 9*vg.Centimeter)
+}
+
+func queueTicks() []plot.Tick {
+	var ticks []plot.Tick
+	for _, q := range curves.RivalQueues {
+		ticks = append(ticks, plot.Tick{Value: q, Label: fmt.Sprint(q)})
+	}
+	return ticks
+}
+
+// plotWidth is how wide a plot is.
+const plotWidth = 20 * vg.Centimeter
+
+// save writes plots as one SVG, with fonts of the same measures for readers who lack the first one.
+func save(file string, rows [][]*plot.Plot, height vg.Length) error {
+	canvas := vgsvg.New(plotWidth, height*vg.Length(len(rows)))
+	tiles := vgdraw.Tiles{Rows: len(rows), Cols: 1, PadY: vg.Points(6)}
+	for i, tile := range plot.Align(rows, tiles, vgdraw.New(canvas)) {
+		rows[i][0].Draw(tile[0])
+	}
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return err
+	}
+	svg := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	return os.WriteFile(file, svg, 0o666)
+}
