@@ -71,7 +71,21 @@ func (p *pair) mishap(what int) func() {
 		case what == 4 && p.client.Conn.Confirmed():
 			p.client.Roam()
 			p.moved = true
-		case what >= 5:
+		case what == 5 && p.client.Conn.Confirmed():
+			from := p.client.Conn.Path().Local
+			if p.client.Conn.Migrate(p.Now(), p.client.Open()) == nil && p.Rand().IntN(2) == 0 {
+				p.moved = true
+				p.After(between(p.Rand(), time.Second), func() {
+					if p.client.Conn.Path().Local != from {
+						p.client.Shut(from)
+					}
+				})
+			}
+			p.client.Pump()
+		case what == 6 && p.client.Conn.Confirmed():
+			_ = p.client.Conn.Probe(p.Now(), p.client.Open()) // there may be too many paths
+			p.client.Pump()
+		case what >= 7:
 			up, down := p.linkState(p.client.Addr, p.server.Addr), p.linkState(p.server.Addr, p.client.Addr)
 			up.Down, down.Down = true, true
 			p.After(between(p.Rand(), 2*time.Second), func() { up.Down, down.Down = false, false })
@@ -130,6 +144,7 @@ func randomRun(t *testing.T, seed uint64) uint32 {
 	rng := w.Rand()
 	up, down := randomLink(rng), randomLink(rng)
 	w.Coalesce = rng.IntN(2) == 0
+	preferred := w.addr([4]byte{198, 51, 100, 1}, 443)
 	asked := &Transfer{Open: randomStreams(rng, 1+rng.IntN(6)), CloseWhenDone: true}
 	p := newPair(t, w, asked, func(o *options) {
 		o.answers.Open = randomStreams(rng, rng.IntN(4))
@@ -153,9 +168,13 @@ func randomRun(t *testing.T, seed uint64) uint32 {
 		randomVersions(rng, o)
 		// A client that only receives has nothing to tell a new address with.
 		o.client.KeepAlive = time.Second
+		if rng.IntN(8) == 0 {
+			o.server.PreferredAddress.IPv4 = preferred
+		}
 	})
+	p.server.AlsoAt(preferred)
 	for range maybe(rng, 0.5, func() int { return rng.IntN(5) }) {
-		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(7)))
+		w.After(between(rng, 3*time.Second), p.mishap(rng.IntN(9)))
 	}
 	if err := p.Run(forever); err != nil {
 		t.Fatalf("%v\nup   %+v\ndown %+v", err, up, down)
