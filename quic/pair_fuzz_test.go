@@ -528,7 +528,17 @@ func (p *fuzzPair) call(side Side) {
 	case 12:
 		c.TryReceiveDatagram()
 	case 13:
-		c.Ping()
+		switch how := r.byte() & 7; {
+		case how < 3:
+			_ = c.Probe(p.now, fuzzAddrs[r.below(len(fuzzAddrs))])
+		case how < 6:
+			_ = c.Migrate(p.now, fuzzAddrs[r.below(len(fuzzAddrs))])
+		default:
+			c.Ping()
+		}
+		for c.NextPathEvent().Kind != PathNone {
+		}
+		c.PathStats()
 	case 14:
 		c.InitiateKeyUpdate()
 	case 15:
