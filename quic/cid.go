@@ -277,11 +277,8 @@ func (c *Conn) handleNewConnectionID(f wire.NewConnectionIDFrame) *TransportErro
 	default:
 		p.active = append(p.active, n)
 	}
-	for _, path := range c.allPaths() {
-		if path != nil {
-			c.ensureDCID(path)
-		}
-	}
+	// Other paths get one when there is something to send on them: of some, nothing will be heard again.
+	c.ensureDCID(c.path)
 	return nil
 }
 
@@ -309,7 +306,22 @@ func (c *Conn) assignDCID(path *path) bool {
 
 // ensureDCID gives path another connection ID if its own was retired. It reports false if there is none: then nothing may be
 // sent on it (RFC 9000, Section 5.1.2 (MUST 1)).
-func (c *Conn) ensureDCID(path *path) bool { return c.hasDCID(path) || c.assignDCID(path) }
+func (c *Conn) ensureDCID(path *path) bool {
+	if c.hasDCID(path) || c.assignDCID(path) {
+		return true
+	}
+	if c.side == Client {
+		return false
+	}
+	// As for a new path: if the client's address changed without its doing, the ID of the path before will do.
+	for _, p := range c.allPaths() {
+		if p != nil && p.sameClient(path.addr.Local, path.local) && c.hasDCID(p) {
+			path.dcid, path.dcidSeq = p.dcid, p.dcidSeq
+			return true
+		}
+	}
+	return false
+}
 
 // hasDCID reports whether path has a connection ID that is not retired, or needs none.
 func (c *Conn) hasDCID(path *path) bool {

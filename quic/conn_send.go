@@ -512,7 +512,7 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 			continue
 		}
 		challenge := p.challenge != nil && p.challenge.send
-		if p == c.path && !challenge && !c.maySend(recovery.AppData, size) {
+		if p == c.path && !challenge && !c.maySend(recovery.AppData, size) && !c.mustAnswer() {
 			continue
 		}
 		w := packetWriter{space: recovery.AppData, rec: &c.rec}
@@ -521,6 +521,9 @@ func (c *Conn) pollPathProbe(buf []byte) (Transmit, bool) {
 			continue
 		}
 		answering := p.nResponses > 0
+		if answering {
+			p.answered = c.now
+		}
 		c.appendPathFrames(&w, p, size < minDatagramSize)
 		if p == c.path {
 			if c.recv.AckPending() {

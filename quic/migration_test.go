@@ -489,3 +489,40 @@ func TestClientLostForAWhile(t *testing.T) {
 		t.Errorf("the server sends to %v", got)
 	}
 }
+
+// RFC 9000, Section 8.2.2 (MUST 2): congestion control delays an answer on the path in use, but not for good. The
+// acknowledgments that would make room may be waiting for it.
+func TestAnswerWithFullWindow(t *testing.T) {
+	s := newScript(t, Client)
+	st, err := s.c.OpenStream(Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.TryWrite(make([]byte, 1<<20), false)
+	s.sent()
+	answers := 0
+	for i := range byte(100) {
+		s.send(wire.AppendPathChallenge(nil, [8]byte{i}))
+		if n := len(find(s.sent(), wire.FramePathResponse)); n > 0 && i == 0 {
+			t.Fatal("an answer beyond the congestion window")
+		} else if n > 0 {
+			answers++
+		}
+		at, ok := s.c.NextTimeout()
+		if !ok {
+			t.Fatal("no timeout")
+		}
+		if step := s.now.Add(100 * time.Millisecond); at.After(step) {
+			at = step
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		if len(find(s.sent(), wire.FramePathResponse)) > 0 {
+			answers++
+		}
+	}
+	// One per probe timeout, about 50 ms, at most.
+	if answers < 20 || answers > 120 {
+		t.Errorf("%d answers to 100 challenges", answers)
+	}
+}

@@ -34,6 +34,7 @@ type path struct {
 	// responses are the PATH_RESPONSE frames that are owed. RFC 9000, Section 21.9 lets a flood go unanswered.
 	responses  [4][8]byte
 	nResponses int
+	answered   monotime.Time // when the last of them were sent
 
 	expires monotime.Time // of a path not in use: when it is forgotten
 	// wanted: the connection moves to the path once that is validated.
@@ -146,15 +147,20 @@ func (c *Conn) newPath(addr Path, local uint64) *path {
 	return nil
 }
 
-// pathWith returns the path on which the peer last used our connection ID of sequence number seq towards the address local,
-// nil if there is none.
+// pathWith returns a path that differs from another in nothing that the client knows of, nil if there is none.
 func (c *Conn) pathWith(local netip.AddrPort, seq uint64) *path {
 	for _, p := range c.allPaths() {
-		if p != nil && p.local == seq && p.addr.Local == local {
+		if p != nil && p.sameClient(local, seq) {
 			return p
 		}
 	}
 	return nil
+}
+
+// sameClient reports whether the client sends to one address of the server, with one connection ID, on p and on a path with
+// the given address of ours and sequence number of that ID. Then it does not know that the paths are two.
+func (p *path) sameClient(local netip.AddrPort, seq uint64) bool {
+	return p.addr.Local == local && p.local == seq
 }
 
 // freeSlot returns where another path can be kept. If there is no room, a path is forgotten, which may end the connection.
@@ -430,6 +436,13 @@ func (p *path) addResponse(data [8]byte) {
 		p.responses[p.nResponses] = data
 		p.nResponses++
 	}
+}
+
+// mustAnswer reports whether a PATH_RESPONSE goes out on the path in use though the congestion window is full: now and then,
+// when nothing has been acknowledged for long. A peer that knows us at another address waits for the answer before it sends
+// its acknowledgments here.
+func (c *Conn) mustAnswer() bool {
+	return c.rec.PTOCount() > 0 && !c.now.Before(c.path.answered.Add(c.rec.PTO(recovery.AppData)))
 }
 
 // wantsProbe reports whether a probing packet is to be sent on p.

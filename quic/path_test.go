@@ -269,6 +269,11 @@ func newCrowdedScript(t *testing.T) *script {
 	}
 	// Two for the paths, one more.
 	s.send(newCIDFrame(seq, 0), newCIDFrame(seq+1, 0), newCIDFrame(seq+2, 0))
+	for _, o := range s.c.otherPaths() {
+		if o != nil && !s.c.ensureDCID(o) {
+			t.Fatal("no connection ID for a path")
+		}
+	}
 	s.wantOpen()
 	return s
 }
