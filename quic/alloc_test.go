@@ -1,8 +1,11 @@
 package quic
 
 import (
+	"io"
 	"testing"
 	"time"
+
+	"github.com/dunlin-quic/dunlin/qlog"
 )
 
 // bulk is a pair of connections in the middle of a transfer from the server to the client, without a link between.
@@ -17,11 +20,11 @@ type bulk struct {
 	trains int
 }
 
-func newBulk(t testing.TB) *bulk {
-	p := newTestPair(t, func(p *testPair) {
+func newBulk(t testing.TB, opts ...func(*testPair)) *bulk {
+	p := newTestPair(t, append(opts, func(p *testPair) {
 		// Without a link between, nothing else keeps a round small.
 		p.cfg[Client].MaxStreamWindow, p.cfg[Client].MaxConnWindow = 512<<10, 768<<10
-	})
+	})...)
 	p.establish()
 	b := &bulk{p: p, data: make([]byte, 64<<10), out: make([]byte, 64<<10), in: make([]byte, 64<<10)}
 	s, err := p.conn[Server].OpenStream(Uni)
@@ -100,8 +103,20 @@ func TestBulkAllocations(t *testing.T) {
 }
 
 // BenchmarkBulk is the CPU time of both sides of a transfer, sockets aside.
-func BenchmarkBulk(b *testing.B) {
-	k := newBulk(b)
+func BenchmarkBulk(b *testing.B) { benchmarkBulk(b, newBulk(b)) }
+
+// BenchmarkBulkTraced is the same with traces of both sides, which go nowhere.
+func BenchmarkBulkTraced(b *testing.B) {
+	benchmarkBulk(b, newBulk(b, func(p *testPair) {
+		for _, cfg := range p.cfg {
+			cfg.NewTracer = func(side Side, _ ConnectionID) qlog.Tracer {
+				return qlog.NewTrace(io.Discard, qlog.Header{VantagePoint: qlog.VantagePoint(side.String())})
+			}
+		}
+	}))
+}
+
+func benchmarkBulk(b *testing.B, k *bulk) {
 	for range 2000 {
 		k.round()
 	}
