@@ -15,6 +15,11 @@ type EndpointConfig struct {
 	ConnectionIDs quic.ConnectionIDGenerator
 	// StatelessResetKey replaces the field of the same name in quic.Config. Default: random.
 	StatelessResetKey *[32]byte
+	// TokenKeys make address-validation tokens; a fleet shares them, or StatelessResetKey, which else makes them.
+	TokenKeys *quic.TokenKeys
+	// TokenStore remembers which of those tokens were used, so that each is good once. A fleet can share one. Default: one
+	// in memory.
+	TokenStore quic.TokenStore
 
 	// MaxHandshakes bounds the server handshakes in progress; further attempts are dropped. From half of it on
 	// quic.RetryUnderLoad makes clients prove their address. Default 1,000.

@@ -26,7 +26,6 @@ const (
 type Endpoint struct {
 	cfg      EndpointConfig
 	resetKey [32]byte
-	tokens   quic.TokenStore // made by the first Listen
 	log      *slog.Logger
 
 	sockets    atomic.Pointer[[]*router] // never empty; replaced with mu held
@@ -121,13 +120,14 @@ func orDefault(n, def int) int {
 // openDoors gives every router a Demux that lets attempts through to l, or none if l is nil.
 func (e *Endpoint) openDoors(l *Listener) error {
 	cfg := quic.DemuxConfig{
-		ConnectionIDs: e.cfg.ConnectionIDs, StatelessResetKey: &e.resetKey, NoAccept: l == nil,
+		ConnectionIDs: e.cfg.ConnectionIDs, StatelessResetKey: &e.resetKey, TokenKeys: e.cfg.TokenKeys,
+		NoAccept: l == nil,
 	}
 	if l != nil {
-		if e.tokens == nil {
-			e.tokens = quic.NewTokenStore(tokenStoreSize)
+		if e.cfg.TokenStore == nil {
+			e.cfg.TokenStore = quic.NewTokenStore(tokenStoreSize)
 		}
-		cfg.Versions, cfg.Retry, cfg.Tokens = l.cfg.Versions, l.retry, e.tokens
+		cfg.Versions, cfg.Retry, cfg.Tokens = l.cfg.Versions, l.retry, e.cfg.TokenStore
 		cfg.NoQUICBitGrease = l.cfg.NoQUICBitGrease
 	}
 	for _, r := range e.routers() {

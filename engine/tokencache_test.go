@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/dunlin-quic/dunlin/quic"
@@ -52,6 +53,58 @@ func TestTokenCacheSparesRetry(t *testing.T) {
 	if retries[0] == 0 || retries[1] != retries[0] {
 		t.Errorf("Retry packets after each connection: %v", retries)
 	}
+}
+
+// A client's token is good at all servers of a fleet, once.
+func TestFleetTokens(t *testing.T) {
+	keys, err := quic.NewTokenKeys([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet := EndpointConfig{TokenKeys: keys, TokenStore: quic.NewTokenStore(64)}
+	var servers [3]*Listener
+	for i := range servers {
+		servers[i] = testListen(t, ListenConfig{Retry: quic.RetryAlways, Endpoint: fleet})
+	}
+	e := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0")
+	qc := clientQUIC()
+	tokens := &oneToken{put: make(chan struct{}, 8)}
+	qc.Tokens = tokens
+	for i, l := range servers {
+		c, err := e.Dial(testContext(t), l.Addr(), &DialConfig{QUIC: qc, NewApplication: newCaller().app})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-tokens.put
+		c.Close(nil)
+		<-c.Done()
+		// The first server has given the token, the second one lets it be used, the third one knows that it was.
+		if retries := l.Endpoint().Stats().Demux["sent_retry"]; (retries == 0) != (i == 1) {
+			t.Errorf("server %d: %d Retry packets", i, retries)
+		}
+	}
+}
+
+// oneToken keeps the first token that it gets, and gives it out again and again.
+type oneToken struct {
+	put   chan struct{}
+	mu    sync.Mutex
+	token []byte
+}
+
+func (o *oneToken) PutToken(_ string, _ quic.Version, token []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.token == nil {
+		o.token = token
+	}
+	o.put <- struct{}{}
+}
+
+func (o *oneToken) TakeToken(string, quic.Version) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.token
 }
 
 // tokenPuts tells when a token comes.

@@ -238,7 +238,7 @@ func (c *Config) Resolve() (*Config, error) {
 		Version2: sessionTLS(r.TLS, Version2, r.EarlyData),
 	}
 	var err error
-	r.secrets, err = newEndpointSecrets(r.StatelessResetKey, r.Rand)
+	r.secrets, err = newEndpointSecrets(r.StatelessResetKey, nil, r.Rand)
 	return &r, err
 }
 

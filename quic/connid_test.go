@@ -47,12 +47,12 @@ func TestResetToken(t *testing.T) {
 	if got == newResetToken(&[32]byte{8}, cid) || got == newResetToken(&key, wire.NewConnectionID([]byte("abcdefgi"))) {
 		t.Error("tokens do not depend on key and connection ID")
 	}
-	s, err := newEndpointSecrets(&key, nil)
+	s, err := newEndpointSecrets(&key, nil, nil)
 	if err != nil || s.resetToken(cid) != got {
 		t.Errorf("%v", err)
 	}
-	x, errX := newEndpointSecrets(nil, nil)
-	y, errY := newEndpointSecrets(nil, nil)
+	x, errX := newEndpointSecrets(nil, nil, nil)
+	y, errY := newEndpointSecrets(nil, nil, nil)
 	if errX != nil || errY != nil || x.resetToken(cid) == y.resetToken(cid) {
 		t.Error("random keys are the same")
 	}

@@ -23,6 +23,8 @@ type DemuxConfig struct {
 	// StatelessResetKey makes stateless reset tokens and address-validation tokens. Share it between the routers of a
 	// listener and the servers of a fleet; it must be the one in the Config of the connections. Nil means random.
 	StatelessResetKey *[32]byte
+	// TokenKeys make the address-validation tokens instead of StatelessResetKey, and can be changed at any time. Optional.
+	TokenKeys *TokenKeys
 	// Retry says when clients must prove their address before a connection is made.
 	Retry RetryPolicy
 	// RetryTokenLife is how long the token of a Retry packet is good. Default 10 s.
@@ -92,7 +94,7 @@ func NewDemux(cfg DemuxConfig) (*Demux, error) {
 		return nil, err
 	}
 	d.offered = append([]Version{0}, d.cfg.Versions...)
-	d.secrets, err = newEndpointSecrets(cfg.StatelessResetKey, cfg.Rand)
+	d.secrets, err = newEndpointSecrets(cfg.StatelessResetKey, cfg.TokenKeys, cfg.Rand)
 	return d, err
 }
 

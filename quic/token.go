@@ -1,10 +1,7 @@
 package quic
 
 import (
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"io"
 	"net/netip"
@@ -51,29 +48,27 @@ const (
 // TokenID identifies an address-validation token. It is unpredictable.
 type TokenID [16]byte
 
-// endpointSecrets is what an endpoint derives from its StatelessResetKey. It is safe for concurrent use.
+// endpointSecrets is what an endpoint makes tokens with. It is safe for concurrent use.
 type endpointSecrets struct {
 	resetKey [32]byte
-	token    cipher.AEAD
+	tokens   *TokenKeys
 }
 
-// newEndpointSecrets derives the secrets from key, or from a random key if it is nil.
-func newEndpointSecrets(key *[32]byte, random io.Reader) (*endpointSecrets, error) {
+// newEndpointSecrets takes a random key if it is nil, and derives those of tokens from it unless they are given.
+func newEndpointSecrets(key *[32]byte, tokens *TokenKeys, random io.Reader) (*endpointSecrets, error) {
 	if random == nil {
 		random = rand.Reader
 	}
-	s := new(endpointSecrets)
+	s := &endpointSecrets{tokens: tokens}
 	if key != nil {
 		s.resetKey = *key
 	} else {
 		mustRead(random, s.resetKey[:])
 	}
-	// No connection ID is as long as the label, so that no stateless reset token tells anything about the token key.
-	tokenKey, err := hkdf.Expand(sha256.New, s.resetKey[:], "dunlin address validation token", chacha20poly1305.KeySize)
-	if err != nil {
-		return nil, err
+	var err error
+	if tokens == nil {
+		s.tokens, err = NewTokenKeys(s.resetKey)
 	}
-	s.token, err = chacha20poly1305.NewX(tokenKey)
 	return s, err
 }
 
@@ -109,7 +104,7 @@ func (s *endpointSecrets) sealToken(b []byte, kind byte, random io.Reader, text,
 	b = append(b, make([]byte, tokenNonceLen)...)
 	nonce := b[n:]
 	mustRead(random, nonce)
-	return s.token.Seal(b, nonce, text, aad)
+	return s.tokens.seal(b, nonce, text, aad)
 }
 
 // newTokenAAD and retryTokenAAD return what a token is bound to besides its text.
@@ -184,8 +179,7 @@ func isNewToken(token []byte) bool { return len(token) == newTokenLen && token[0
 
 func (s *endpointSecrets) openSealed(token, aad []byte) ([]byte, bool) {
 	nonce, sealed := token[1:1+tokenNonceLen], token[1+tokenNonceLen:]
-	text, err := s.token.Open(nil, nonce, sealed, aad)
-	return text, err == nil
+	return s.tokens.open(nonce, sealed, aad)
 }
 
 func issued(text []byte) time.Time { return time.UnixMilli(int64(binary.BigEndian.Uint64(text))) }
