@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,6 +455,49 @@ func TestStatelessResetLooksLikeAnything(t *testing.T) {
 		}
 		if len(tokens.m) == 0 {
 			t.Error("no tokens are known")
+		}
+	})
+}
+
+// RFC 9000, Section 14.2.1 (MUST 1, 2, 3): nobody can make packets larger or smaller, or end a connection, by ICMP messages
+// that quote what went out. Only an attempt that is refused ends by one, if it quotes a packet of that attempt.
+func TestICMPIsHearsay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, ListenConfig{})
+		defer p.close(t)
+		a := newCaller()
+		c, err := p.dial(t.Context(), a.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.call(c, make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		size := func() (n int) {
+			if err := c.Do(func(s *Session) { n = s.Conn().Stats().PacketSize }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		before := size()
+		id := c.w.ids[len(c.w.ids)-1]
+		for _, remote := range []netip.AddrPort{p.server.LocalAddr(), netip.MustParseAddrPort("10.6.6.6:666")} {
+			for _, e := range []error{syscall.EMSGSIZE, syscall.EHOSTUNREACH, syscall.ECONNREFUSED} {
+				for _, quoted := range [][]byte{
+					append([]byte{0x41}, id.Bytes()...),
+					append([]byte{0xc0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 8}, "another!"...),
+				} {
+					b := append(quoted, make([]byte, 100)...)
+					p.client.routers()[0].refused(&udp.Message{Local: p.client.LocalAddr(), Remote: remote, Buf: b, N: len(b), Err: e})
+				}
+			}
+		}
+		if got, err := a.call(c, make([]byte, 1000)); err != nil || len(got) != 1000 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if after := size(); after != before || before <= 1200 {
+			t.Errorf("packets of %d bytes, before %d", after, before)
 		}
 	})
 }

@@ -317,6 +317,17 @@ func TestParameterErrors(t *testing.T) {
 	}
 }
 
+// RFC 9001, Section 8.2 (MUST 1): without transport parameters there is no connection, whatever TLS makes of that.
+func TestParametersMissing(t *testing.T) {
+	for side := range Side(2) {
+		c := newHandshakeScript(t, side, wire.Handshake).c
+		c.hs.params = false
+		if err := c.handshakeComplete(); err == nil || err.Code != CryptoError+109 {
+			t.Errorf("%v: %v", side, err)
+		}
+	}
+}
+
 func TestHandshakeTimeout(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) {
 		p.cfg[Client].HandshakeTimeout = 3 * time.Second
