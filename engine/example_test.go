@@ -7,6 +7,7 @@ import (
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
 )
 
 // greeter is a server: it greets by name whoever sends one on a stream.
@@ -78,4 +79,44 @@ func Example() {
 	c.Close(&quic.ApplicationError{Code: 0, Reason: "thanks"})
 	<-c.Done()
 	// Output: Hello, Calidris!
+}
+
+// A client moves its connection to another socket, such as one on the network that its host has just joined.
+func ExampleConnection_Migrate() {
+	serverTLS, clientTLS := engine.TestTLS()
+	l, err := engine.Listen(&engine.ListenConfig{
+		QUIC:           &quic.Config{TLS: serverTLS},
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &greeter{}, nil },
+	}, "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer l.Close()
+	c, err := engine.Dial(context.Background(), l.Addr().String(), &engine.DialConfig{
+		QUIC: &quic.Config{TLS: clientTLS},
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
+			return &guest{name: "Calidris", heard: make(chan string, 1)}, nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Endpoint().Close()
+
+	s, err := udp.Listen("0.0.0.0:0", &udp.Config{Errors: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Endpoint().AddSocket(s); err != nil {
+		log.Fatal(err)
+	}
+	// Once this returns, the server has answered there.
+	if err := c.Migrate(context.Background(), s.LocalAddr()); err != nil {
+		log.Fatal(err)
+	}
+	if err := c.Endpoint().RemoveSocket(c.LocalAddr()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.PathStats()[0].Path.Local == s.LocalAddr())
+	// Output: true
 }
