@@ -31,7 +31,16 @@ func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpo
 	if resolve == nil {
 		resolve = lookup
 	}
-	addrs, err := resolve(ctx, host, port)
+	at := host // of where it is served; the certificate is the origin's all the same (RFC 7838, Section 2.1)
+	if t.route != nil {
+		if a, ok := t.route(key); ok {
+			port = a.port
+			if a.host != "" {
+				at = a.host
+			}
+		}
+	}
+	addrs, err := resolve(ctx, at, port)
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +193,11 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 	}
 	t.memory.once.Do(t.memory.init)
 	transport.TLS = t.tlsConfig(host)
+	if t.route != nil {
+		if a, ok := t.route(c.key); ok && a.ech != nil {
+			transport.TLS.EncryptedClientHelloConfigList = a.ech
+		}
+	}
 	c.sessions = &sessions{all: transport.TLS.ClientSessionCache, authority: c.key}
 	if c.sessions.all == nil {
 		c.sessions.all = t.memory.sessions

@@ -47,6 +47,9 @@
 // Browsers and other clients that begin with HTTP/1.1 or HTTP/2 need to be told that a site speaks HTTP/3 too: see
 // [WithAltSvc].
 //
+// A Transport speaks HTTP/3 and nothing else. An [AltTransport] begins with HTTP/2 and goes to HTTP/3 where a site has it, as
+// browsers do.
+//
 // Package h3driver lies below this one, for those whom net/http's model does not suit.
 package http3
 

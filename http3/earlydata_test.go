@@ -275,7 +275,9 @@ func TestUnsafeRequestsAreNotEarly(t *testing.T) {
 		}
 	}), nil)
 	s.visit(t)
+	mu.Lock()
 	order = nil
+	mu.Unlock()
 	s.hold()
 	var wg sync.WaitGroup
 	for _, method := range []string{"POST", "DELETE", "SEARCH"} {
@@ -290,6 +292,8 @@ func TestUnsafeRequestsAreNotEarly(t *testing.T) {
 	}
 	s.get(t, "/")
 	wg.Wait()
+	mu.Lock()
+	defer mu.Unlock()
 	if len(order) != 4 || order[0] != "GET true" {
 		t.Errorf("the server got %q", order)
 	}

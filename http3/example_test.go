@@ -70,3 +70,16 @@ func ExampleClientConn() {
 	stats := conn.Stats()
 	fmt.Println("handshake", stats.HandshakeTime, "round trip", stats.RTT, "packets lost", stats.PacketsLost)
 }
+
+// A client that uses HTTP/3 where a site offers it, and TCP elsewhere.
+func ExampleAltTransport() {
+	client := &http.Client{Transport: &http3.AltTransport{}}
+	for range 2 { // over HTTP/2, and over HTTP/3 if the first response told of it
+		res, err := client.Get("https://example.com/")
+		if err != nil {
+			log.Fatal(err)
+		}
+		res.Body.Close()
+		fmt.Println(res.Proto)
+	}
+}

@@ -57,6 +57,23 @@ func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reu
 	}
 }
 
+// has reports whether there is a connection that is ready.
+func (t *Transport) has(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.pool[key]
+	return e != nil && e.conn != nil
+}
+
+// prepare makes a connection if there is none.
+func (t *Transport) prepare(ctx context.Context, key string) error {
+	c, _, err := t.acquire(ctx, key)
+	if err == nil {
+		t.release(c)
+	}
+	return err
+}
+
 // lookup returns a connection that is ready, or an attempt to wait for.
 func (t *Transport) lookup(ctx context.Context, key string) (*ClientConn, *dialCall, error) {
 	t.mu.Lock()

@@ -53,6 +53,8 @@ type Transport struct {
 	// Logger hears of the life of connections. Default: none.
 	Logger *slog.Logger
 
+	route func(key string) (alternative, bool) // where an authority is served, if elsewhere; nil: nowhere else
+
 	mu       sync.Mutex
 	closed   bool
 	pool     map[string]*poolEntry // by host:port

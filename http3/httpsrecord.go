@@ -1,0 +1,89 @@
+package http3
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"time"
+)
+
+// HTTPSRecord is a DNS record of type HTTPS (RFC 9460), of which the resolver has checked that it understands what is
+// mandatory in it.
+type HTTPSRecord struct {
+	// Priority is SvcPriority; 0 makes the record an alias for Target.
+	Priority uint16
+	// Target is TargetName; "." or "" is the name that was asked for.
+	Target string
+	// ALPN are the protocols: "h3" is that of HTTP/3.
+	ALPN []string
+	// Port is the port, 0 the origin's.
+	Port uint16
+	// ECH is the list of configurations for Encrypted ClientHello, nil if there are none.
+	ECH []byte
+}
+
+// HTTPSResolver looks up HTTPS records. An [AltTransport] has one if it is to learn of HTTP/3 before the first request. There
+// is none in the standard library; any DNS library does.
+type HTTPSResolver interface {
+	// LookupHTTPS returns the records of a name, and for how long they hold. No records are no error.
+	LookupHTTPS(ctx context.Context, name string) ([]HTTPSRecord, time.Duration, error)
+}
+
+const (
+	// recordsWait is how long a request waits for the answer: what comes later is for the next one.
+	recordsWait    = 50 * time.Millisecond
+	recordsTimeout = 5 * time.Second
+	minRecordsTTL  = time.Minute
+	maxAliases     = 8 // RFC 9460, Section 2.4.2 asks for a bound
+)
+
+// httpsName returns the name that has the HTTPS records of an origin (RFC 9460, Section 9.1).
+func httpsName(host, port string) string {
+	if port == "443" {
+		return host
+	}
+	return "_" + port + "._https." + host
+}
+
+// lookupRecords returns the alternatives over HTTP/3 that the records of an origin tell of, and for how long that holds.
+func lookupRecords(ctx context.Context, r HTTPSResolver, key string, now time.Time) ([]alternative, time.Duration, error) {
+	host, port, err := net.SplitHostPort(key)
+	if err != nil {
+		return nil, 0, err
+	}
+	name := httpsName(host, port)
+	target := host
+	for range maxAliases {
+		records, ttl, err := r.LookupHTTPS(ctx, name)
+		if err != nil {
+			return nil, minRecordsTTL, err
+		}
+		ttl = max(ttl, minRecordsTTL)
+		slices.SortStableFunc(records, func(a, b HTTPSRecord) int { return int(a.Priority) - int(b.Priority) })
+		if len(records) > 0 && records[0].Priority == 0 {
+			alias := strings.TrimSuffix(records[0].Target, ".")
+			if alias == "" {
+				return nil, ttl, nil // RFC 9460, Section 2.5.1: there is no such service
+			}
+			name, target = alias, alias
+			continue
+		}
+		var found []alternative
+		for _, rec := range records {
+			if !slices.Contains(rec.ALPN, NextProto) {
+				continue
+			}
+			a := alternative{host: strings.TrimSuffix(rec.Target, "."), port: port, expires: now.Add(ttl), ech: rec.ECH}
+			if a.host == "" {
+				a.host = target
+			}
+			if rec.Port != 0 {
+				a.port = itoa(rec.Port)
+			}
+			found = append(found, a)
+		}
+		return found, ttl, nil
+	}
+	return nil, minRecordsTTL, nil
+}
