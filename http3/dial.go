@@ -113,17 +113,21 @@ func (t *Transport) dialAddrs(
 ) (*ClientConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	early := t.QUIC != nil && t.QUIC.EarlyData
+	if early {
+		addrs = t.memory.prefer(key, addrs)
+	}
 	results := make(chan dialResult, len(addrs))
 	delay := time.NewTimer(attemptDelay)
 	defer delay.Stop()
 	var first error
 	for next, running := 0, 0; ; {
 		if next < len(addrs) {
-			addr := addrs[next]
+			addr, early := addrs[next], early && next == 0
 			next++
 			running++
 			go func() {
-				c, err := t.dialAddr(ctx, key, host, endpoint, addr)
+				c, err := t.dialAddr(ctx, key, host, endpoint, addr, early)
 				results <- dialResult{c, err}
 			}()
 			delay.Reset(attemptDelay)
@@ -165,14 +169,14 @@ func closeOthers(results <-chan dialResult, running int) {
 
 // dialAddr connects to one address.
 func (t *Transport) dialAddr(
-	ctx context.Context, key, host string, endpoint *engine.Endpoint, addr netip.AddrPort,
+	ctx context.Context, key, host string, endpoint *engine.Endpoint, addr netip.AddrPort, early bool,
 ) (*ClientConn, error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.ConnectStart != nil {
 		trace.ConnectStart("udp", addr.String())
 	}
 	c := &ClientConn{transport: t, key: key, remote: net.UDPAddrFromAddrPort(addr)}
-	err := c.connect(ctx, host, endpoint, addr)
+	err := c.connect(ctx, host, endpoint, addr, early)
 	if err != nil {
 		err = dialError(ctx, c.remote, err)
 	}
@@ -185,7 +189,9 @@ func (t *Transport) dialAddr(
 	return c, nil
 }
 
-func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.Endpoint, addr netip.AddrPort) error {
+func (c *ClientConn) connect(
+	ctx context.Context, host string, endpoint *engine.Endpoint, addr netip.AddrPort, early bool,
+) error {
 	t := c.transport
 	var transport quic.Config
 	if t.QUIC != nil {
@@ -217,11 +223,14 @@ func (c *ClientConn) connect(ctx context.Context, host string, endpoint *engine.
 			c.controller = driver.Controller()
 			return driver, nil
 		},
-		EarlyStart: transport.EarlyData,
+		EarlyStart: early,
 		CloseError: &quic.ApplicationError{Code: uint64(h3.NoError)},
 	})
 	if err != nil {
 		return err
+	}
+	if !c.early {
+		t.memory.reach(c.key, addr)
 	}
 	c.connection = connection
 	c.local = net.UDPAddrFromAddrPort(connection.LocalAddr())

@@ -1,6 +1,7 @@
 package http3_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
@@ -464,6 +466,41 @@ func TestEarlyDataLossy(t *testing.T) {
 			t.Error(got)
 		}
 		s.client.CloseIdleConnections()
+	}
+}
+
+// Early data goes to the address that answered last, not to one where nobody is. Where nobody is any more, the request goes
+// elsewhere in the end.
+func TestEarlyDataAddress(t *testing.T) {
+	deaf, err := udp.Listen("127.0.0.1:0", nil) // it never reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	var s *earlySite
+	var there atomic.Pointer[netip.AddrPort]
+	s = newEarlySite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.letPass()
+		tellEarly(w, r)
+	}), func(_ *http3.Server, tr *http3.Transport) {
+		tr.QUIC.HandshakeTimeout = time.Second
+		tr.Resolve = func(context.Context, string, string) ([]netip.AddrPort, error) {
+			return []netip.AddrPort{deaf.LocalAddr(), *there.Load()}, nil
+		}
+	})
+	addr := s.relay.Addr()
+	there.Store(&addr)
+	s.visit(t)
+	s.hold()
+	if got := s.visit(t); got != "GET early=true complete=false" {
+		t.Error(got)
+	}
+	// The server moves to another address; at its old one nobody listens.
+	s.relay.Close()
+	moved := netip.MustParseAddrPort(s.addr)
+	there.Store(&moved)
+	if got := s.visit(t); got != "GET early=false complete=true" {
+		t.Error(got)
 	}
 }
 

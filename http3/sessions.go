@@ -2,6 +2,8 @@ package http3
 
 import (
 	"crypto/tls"
+	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -16,11 +18,43 @@ type memory struct {
 	once     sync.Once
 	sessions tls.ClientSessionCache
 	tokens   quic.TokenCache
+
+	mu      sync.Mutex
+	reached map[string]netip.AddrPort // by authority: the address that answered last
 }
 
 func (m *memory) init() {
 	m.sessions = tls.NewLRUClientSessionCache(rememberedServers)
 	m.tokens = engine.NewTokenCache(rememberedServers)
+}
+
+// reach notes that an authority's server answered at addr.
+func (m *memory) reach(authority string, addr netip.AddrPort) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reached == nil {
+		m.reached = make(map[string]netip.AddrPort)
+	}
+	if _, known := m.reached[authority]; !known && len(m.reached) == rememberedServers {
+		for other := range m.reached {
+			delete(m.reached, other)
+			break
+		}
+	}
+	m.reached[authority] = addr
+}
+
+// prefer returns addrs with the one first that answered last. Early data goes to the first address at once, before it is known
+// whether anybody is there.
+func (m *memory) prefer(authority string, addrs []netip.AddrPort) []netip.AddrPort {
+	m.mu.Lock()
+	last := m.reached[authority]
+	m.mu.Unlock()
+	i := slices.Index(addrs, last)
+	if i <= 0 {
+		return addrs
+	}
+	return slices.Concat(addrs[i:i+1], addrs[:i], addrs[i+1:])
 }
 
 // sessions is a cache for the connections with one authority, since TLS does not tell the servers of one name apart. It can
