@@ -68,7 +68,7 @@ func demo(ctx context.Context, listen string, once bool, std streams) error {
 		return err
 	}
 	fmt.Fprintf(std.out, "server  %s\n", o.url)
-	for _, addr := range o.addrs {
+	for _, addr := range o.site.Addrs() {
 		fmt.Fprintf(std.out, "        HTTP/3 on UDP %s, HTTP/2 and HTTP/1.1 on TCP\n", addr)
 	}
 	v := &visit{origin: o.url, out: std.out}

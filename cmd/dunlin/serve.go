@@ -183,7 +183,7 @@ func (o *origin) serveUntil(ctx context.Context, grace time.Duration) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := o.shutdown(end); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := o.site.Shutdown(end); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return errors.Join(failure, err)
 	}
 	return failure
