@@ -121,17 +121,22 @@ func TestEarlyData(t *testing.T) {
 // A server whose settings have changed takes no early data, and gets it again.
 func TestEarlyDataSettingsChanged(t *testing.T) {
 	e := newEarlyPairs(t)
-	cfg := &Config{MaxFieldSectionSize: 5000}
+	cfg := &Config{MaxFieldSectionSize: 5000, ExtendedConnect: true}
 	e.pair(cfg, SessionData(cfg), pairOptions{})
-	other := &Config{MaxFieldSectionSize: 4000, QPACKTableCapacity: -1}
+	other := &Config{MaxFieldSectionSize: 4000, QPACKTableCapacity: -1, NoDatagrams: true}
 	var c *Stream
-	p := e.pair(other, SessionData(other), pairOptions{begin: func(p *pair) { c = p.request(getRequest, true) }})
+	p := e.pair(other, SessionData(other), pairOptions{begin: func(p *pair) {
+		if h := p.h[quic.Client]; h.peerMaxSection != 5000 || !h.peerDatagrams || !h.peerExtended {
+			t.Errorf("remembered: %d, datagrams %v, extended CONNECT %v", h.peerMaxSection, h.peerDatagrams, h.peerExtended)
+		}
+		c = p.request(getRequest, true)
+	}})
 	if got := p.q[quic.Client].EarlyData().State; got != quic.EarlyDataRejected {
 		t.Error(got)
 	}
 	p.answer(c)
-	if got := p.h[quic.Client].peerMaxSection; got != 4000 {
-		t.Errorf("limit %d", got)
+	if h := p.h[quic.Client]; h.peerMaxSection != 4000 || h.peerDatagrams || h.peerExtended {
+		t.Errorf("now: %d, datagrams %v, extended CONNECT %v", h.peerMaxSection, h.peerDatagrams, h.peerExtended)
 	}
 }
 

@@ -94,7 +94,8 @@ func (c *Conn) applySettings(settings []Setting) {
 	c.checkRemembered(settings)
 	c.peerSettings = settings
 	c.hasPeerSettings = true
-	c.peerMaxSection = math.MaxUint64
+	// What was remembered does not count any more.
+	c.peerMaxSection, c.peerExtended, c.peerDatagrams = math.MaxUint64, false, false
 	if !c.server {
 		c.rememberSettings(settings)
 	}
