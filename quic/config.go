@@ -63,6 +63,10 @@ type Config struct {
 	// So QUIC can be told from other protocols that share a socket with it (RFC 9443).
 	NoQUICBitGrease bool
 
+	// NoAckFrequency neither asks the peer to acknowledge less often while much is sent, nor lets it ask for that
+	// (draft-ietf-quic-ack-frequency).
+	NoAckFrequency bool
+
 	// ConnectionIDs generates the connection IDs that this side issues. Default: 8 random bytes.
 	ConnectionIDs ConnectionIDGenerator
 	// StatelessResetKey makes stateless reset tokens and, on servers, address-validation tokens. Share it between

@@ -63,6 +63,7 @@ type Conn struct {
 	// earlyPackets is, after early data was rejected, the packet number that follows the last 0-RTT packet.
 	earlyPackets uint64
 	quicBit      quicBit
+	ackFrequency *ackFrequency // nil if the peer listens to no such thing
 	earlyState   EarlyDataState
 	earlyLost    bool // early data was rejected and is not sent again
 

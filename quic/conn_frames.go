@@ -238,6 +238,15 @@ func (c *Conn) handleConnControl(in *packetIn, t wire.FrameType, b []byte) (int,
 			c.handlePathResponse(data)
 		}
 		return n, nil
+	case wire.FrameAckFrequency:
+		f, n := wire.ParseAckFrequency(b)
+		if n == 0 {
+			return 0, nil
+		}
+		return n, c.handleAckFrequency(f)
+	case wire.FrameImmediateAck:
+		c.recv.AckNow()
+		return 1, nil
 	case wire.FrameHandshakeDone:
 		// RFC 9000, Section 19.20: clients have nothing to confirm to a server.
 		if c.side == Server {
@@ -309,7 +318,7 @@ func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
 		if s := c.cryptoOf(space); s != nil {
 			s.out.onAcked(f.Offset, f.Length)
 		}
-	case wire.FrameNewConnectionID, wire.FramePing, wire.FrameHandshakeDone, wire.FrameDatagram:
+	case wire.FrameNewConnectionID, wire.FramePing, wire.FrameHandshakeDone, wire.FrameDatagram, wire.FrameImmediateAck:
 		// Nothing waits for these.
 	case wire.FrameNewToken:
 		if !c.sendNewToken {
@@ -317,6 +326,8 @@ func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
 		}
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireAcked(f.ID)
+	case wire.FrameAckFrequency:
+		c.ackFrequencyFate(f.Offset, true)
 	default:
 		c.streams.frameAcked(f)
 	}
@@ -328,7 +339,7 @@ func (c *Conn) FrameLost(space recovery.Space, f recovery.Frame) {
 		c.trace.remarked(f)
 	}
 	switch f.Type {
-	case wire.FrameAck, wire.FramePing:
+	case wire.FrameAck, wire.FramePing, wire.FrameImmediateAck:
 		// RFC 9000, Section 13.3: never repeated.
 	case wire.FrameDatagram:
 		c.stats.DatagramFramesLost++
@@ -344,6 +355,8 @@ func (c *Conn) FrameLost(space recovery.Space, f recovery.Frame) {
 		c.local.resend(f.ID)
 	case wire.FrameRetireConnectionID:
 		c.peer.onRetireLost(f.ID)
+	case wire.FrameAckFrequency:
+		c.ackFrequencyFate(f.Offset, false)
 	default:
 		c.streams.frameLost(f)
 	}

@@ -57,6 +57,7 @@ func (c *Conn) Receive(now time.Time, in Inbound) {
 	}
 	if c.state == stateActive {
 		c.streams.setEstimates(c.rec.SRTT(), c.rec.MinRTT(), c.rec.Cwnd())
+		c.updateAckFrequency()
 	}
 	if c.trace != nil {
 		c.trace.observe()

@@ -407,6 +407,11 @@ func (c *Conn) append1RTT(b []byte, limit int, allowed bool) ([]byte, unsealed, 
 			c.streams.appendFrames(&w, c.now)
 		}
 	}
+	if probe && c.ackFrequency != nil && c.ackFrequency.wanted.Seq > 0 && w.room() > 0 {
+		// The peer is not to wait for more packets before it answers.
+		w.buf = wire.AppendImmediateAck(w.buf)
+		w.record(recovery.Frame{Type: wire.FrameImmediateAck})
+	}
 	if !w.ackEliciting && w.room() > 0 && (probe || len(w.buf) > body && c.rec.WantPing(recovery.AppData)) {
 		w.buf = wire.AppendPing(w.buf)
 		w.record(recovery.Frame{Type: wire.FramePing})
@@ -464,7 +469,7 @@ func (c *Conn) pendingData() bool {
 // pendingControl reports whether appendControl has something to write.
 func (c *Conn) pendingControl() bool {
 	return c.sendHandshakeDone || c.sendNewToken || c.sendPing || c.local.sending > 0 || c.peer.sending > 0 ||
-		c.crypto.out.pending()
+		c.crypto.out.pending() || c.ackFrequency != nil && c.ackFrequency.due
 }
 
 // appendControl writes the frames of 1-RTT packets that are about the connection.
@@ -484,6 +489,9 @@ func (c *Conn) appendControl(w *packetWriter) {
 		c.sendNewToken = false
 	}
 	c.appendCIDFrames(w)
+	if c.ackFrequency != nil && c.ackFrequency.due {
+		c.appendAckFrequency(w)
+	}
 	if c.sendPing && w.room() > 0 {
 		w.buf = wire.AppendPing(w.buf)
 		w.record(recovery.Frame{Type: wire.FramePing})

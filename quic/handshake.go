@@ -263,6 +263,9 @@ func (c *Conn) ownParameters() wire.TransportParameters {
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
 	tp.DisableActiveMigration = c.cfg.DisableActiveMigration
 	tp.GreaseQUICBit = !c.cfg.NoQUICBitGrease
+	if !c.cfg.NoAckFrequency {
+		tp.HasMinAckDelay, tp.MinAckDelay = true, ownMinAckDelay
+	}
 	return tp
 }
 
@@ -303,6 +306,7 @@ func (c *Conn) setPeerParameters(b []byte) *TransportError {
 		c.trace.parameters(qlog.Remote, &tp)
 	}
 	c.negotiateQUICBit(&tp)
+	c.negotiateAckFrequency(&tp)
 	c.idleTimeout = minTimeout(c.cfg.IdleTimeout, min(tp.MaxIdleTimeout, forever))
 	c.rec.SetPeerAckDelay(tp.MaxAckDelay, tp.AckDelayExponent)
 	c.path.mtu.setLimit(int(min(tp.MaxUDPPayloadSize, maxDatagramSize)))

@@ -306,6 +306,8 @@ func validFrames(s *script) map[wire.FrameType][]byte {
 		wire.FrameAckECN:             {3, 0, 0, 0, 0, 0, 0, 0},
 		wire.FrameResetStream:        wire.AppendResetStream(nil, wire.ResetStreamFrame{ID: uint64(NewStreamID(s.side.Peer(), Uni, 0))}),
 		wire.FrameResetStreamAt:      wire.AppendResetStreamAt(nil, wire.ResetStreamAtFrame{ID: uint64(NewStreamID(s.side.Peer(), Uni, 0))}),
+		wire.FrameImmediateAck:       wire.AppendImmediateAck(nil),
+		wire.FrameAckFrequency:       wire.AppendAckFrequency(nil, wire.AckFrequencyFrame{MaxAckDelay: 1000}),
 		wire.FrameStopSending:        wire.AppendStopSending(nil, wire.StopSendingFrame{ID: uint64(NewStreamID(s.side.Peer(), Bidi, 0))}),
 		wire.FrameCrypto:             wire.AppendCryptoHeader(nil, 0, 0),
 		wire.FrameNewToken:           wire.AppendNewToken(nil, []byte("token")),
@@ -345,7 +347,7 @@ func validFrames(s *script) map[wire.FrameType][]byte {
 func TestFramePlaces(t *testing.T) {
 	for side := range Side(2) {
 		for _, typ := range []wire.PacketType{wire.Initial, wire.Handshake, wire.OneRTT} {
-			for ft := wire.FrameType(0); ft <= wire.FrameDatagramLen; ft++ {
+			for ft := wire.FrameType(0); ft <= wire.FrameAckFrequency; ft++ {
 				if !ft.Known() {
 					continue
 				}

@@ -44,6 +44,12 @@ func (t *tracing) parseFrame(q *qlog.Frame, b []byte, exponent uint8) (n int) {
 		var f wire.CryptoFrame
 		f, n = wire.ParseCrypto(b)
 		*q = qlog.Frame{Type: qlog.FrameCrypto, Offset: f.Offset, Length: len(f.Data)}
+	case wire.FrameAckFrequency:
+		// The draft has no name for it and the next one.
+		q.Type, q.Code = qlog.FrameUnknown, uint64(typ)
+		_, n = wire.ParseAckFrequency(b)
+	case wire.FrameImmediateAck:
+		q.Type, q.Code, n = qlog.FrameUnknown, uint64(typ), 1
 	case wire.FrameHandshakeDone:
 		q.Type, n = qlog.FrameHandshakeDone, 1
 	case wire.FrameDatagram, wire.FrameDatagramLen:

@@ -32,13 +32,13 @@ type Received struct {
 	largestAt monotime.Time
 	ecn       wire.ECNCounts
 
-	waiting   int  // ack-eliciting packets since the last ACK
-	immediate bool // do not wait for a second one
-	deadline  monotime.Time
-
+	waiting     int32 // ack-eliciting packets since the last ACK
+	immediate   bool  // do not wait for a second one
 	space       Space
 	exponent    uint8
+	deadline    monotime.Time
 	maxAckDelay time.Duration
+	frequency   *ackFrequency // nil unless the peer has asked for one
 }
 
 // Init makes r ready for use in space. maxAckDelay and exponent are the transport parameters that this side sent.
@@ -72,13 +72,17 @@ func (r *Received) Add(received monotime.Time, pn uint64, ackEliciting bool, ecn
 	case ecnCE:
 		r.ecn.CE++
 	}
+	inOrder := !any || pn == largest+1
+	if r.frequency != nil {
+		r.frequency.add(r, pn, ackEliciting, inOrder, ecn)
+	}
 	if !ackEliciting {
 		return
 	}
 	r.waiting++
 	// RFC 9000, Section 13.2.1: at once in Initial and Handshake packets, when a packet comes late or leaves a gap, and
 	// when the network signals congestion.
-	if r.space != AppData || ecn == ecnCE || any && pn != largest+1 {
+	if r.frequency == nil && (r.space != AppData || ecn == ecnCE || !inOrder) {
 		r.immediate = true
 	}
 	if r.deadline == 0 {
@@ -89,6 +93,9 @@ func (r *Received) Add(received monotime.Time, pn uint64, ackEliciting bool, ecn
 // AckDue reports whether an ACK should be sent now, on its own if need be. Ask after a whole batch was received, so
 // that it gets one ACK.
 func (r *Received) AckDue(now monotime.Time) bool {
+	if r.frequency != nil {
+		return r.frequency.due(r, now)
+	}
 	return r.waiting >= ackEvery || r.immediate || r.deadline != 0 && r.deadline <= now
 }
 
@@ -113,6 +120,10 @@ func (r *Received) AppendAck(b []byte, now monotime.Time, room int) []byte {
 	b = wire.AppendAck(b, r.numbers.Ranges(), delay, ecn, room)
 	if len(b) > n {
 		r.waiting, r.immediate, r.deadline = 0, false, 0
+		if r.frequency != nil {
+			largest, _ := r.numbers.Max()
+			r.frequency.acked = largest + 1
+		}
 	}
 	return b
 }

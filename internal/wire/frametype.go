@@ -59,8 +59,8 @@ var frameNames = [...]string{
 	FrameRetireConnectionID: "RETIRE_CONNECTION_ID", FramePathChallenge: "PATH_CHALLENGE",
 	FramePathResponse: "PATH_RESPONSE", FrameConnectionClose: "CONNECTION_CLOSE",
 	FrameConnectionCloseApp: "CONNECTION_CLOSE", FrameHandshakeDone: "HANDSHAKE_DONE",
-	FrameResetStreamAt: "RESET_STREAM_AT",
-	FrameDatagram:      "DATAGRAM", FrameDatagramLen: "DATAGRAM",
+	FrameResetStreamAt: "RESET_STREAM_AT", FrameImmediateAck: "IMMEDIATE_ACK",
+	FrameDatagram: "DATAGRAM", FrameDatagramLen: "DATAGRAM", FrameAckFrequency: "ACK_FREQUENCY",
 }
 
 // Known reports whether t is a frame type that this package parses. An unknown one is a FRAME_ENCODING_ERROR

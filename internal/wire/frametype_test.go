@@ -41,6 +41,8 @@ func TestFrameTypes(t *testing.T) {
 		{[]FrameType{0x1c}, "CONNECTION_CLOSE", "IH01", ""},
 		{[]FrameType{0x1d}, "CONNECTION_CLOSE", "01", ""},
 		{[]FrameType{0x1e}, "HANDSHAKE_DONE", "1", "E"},
+		{[]FrameType{0x1f}, "IMMEDIATE_ACK", "1", "E"},
+		{[]FrameType{0xaf}, "ACK_FREQUENCY", "1", "E"},
 		{[]FrameType{0x24}, "RESET_STREAM_AT", "01", "E"},
 		{[]FrameType{0x30, 0x31}, "DATAGRAM", "01", "E"},
 	} {
@@ -85,6 +87,7 @@ func TestParseFrameType(t *testing.T) {
 		{[]byte{0x40, 0x1e}, FrameHandshakeDone, 2, false},
 		{[]byte{0x80, 0, 0, 0x01}, FramePing, 4, false},
 		{[]byte{0x40, 0x52}, 0x52, 2, true},
+		{[]byte{0x40, 0xaf}, FrameAckFrequency, 2, true},
 		{[]byte{0x80, 0, 0, 0xaf}, FrameAckFrequency, 4, false},
 		{[]byte{0x40}, 0, 0, false},
 		{nil, 0, 0, false},
