@@ -143,6 +143,9 @@ func resolve(ctx context.Context, host, port string) ([]netip.AddrPort, error) {
 // race dials the addresses one after another, each a while after the one before or as soon as that has failed, until one
 // is connected.
 func race(ctx context.Context, remotes []netip.AddrPort, cfg *DialConfig) (*Connection, error) {
+	if len(remotes) == 1 {
+		return dialAlone(ctx, remotes[0], cfg) // on this goroutine, whose stack need not grow
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // the losers
 	delay := cfg.AttemptDelay

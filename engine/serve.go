@@ -18,6 +18,7 @@ func (w *worker) serve(calls []call) {
 		w.established = true
 		if w.up != nil && w.conn.Err() == nil {
 			close(w.up)
+			w.expecting = true
 		}
 	}
 	if complete {

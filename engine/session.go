@@ -59,6 +59,11 @@ func (s *Session) FlushAlone() { s.w.flush(true) }
 // milliseconds at most, and then tasks get goroutines of their own for a while. It is for the application's methods.
 func (s *Session) Go(t Task) { s.w.leave(t) }
 
+// Expect tells that the application has given other goroutines something in this step that they are likely to answer to. If a
+// router runs the step they go first, so that what they write leaves in the packets that the step sends, and
+// they need run no step for it. It is for the application's methods.
+func (s *Session) Expect() { s.w.expecting = true }
+
 // Yield is for a task that is about to wait, and what waits on behalf of one: nobody else is to wait for it meanwhile. It is
 // not needed, but saves the others those milliseconds. It never blocks and may be called under any lock.
 func (s *Session) Yield() { s.w.yield() }

@@ -47,9 +47,10 @@ func (w *worker) step(rounds int) int {
 		if len(w.party.tasks) > 0 {
 			return rounds
 		}
-		if moved && w.established && w.party.router != nil {
+		if w.expecting && w.established && w.party.router != nil {
 			began = began.Add(w.awaitWriters())
 		}
+		w.expecting = false
 		moved = w.transmit(now, buf[:]) || moved
 		w.notice()
 		if w.over {

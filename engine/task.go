@@ -100,6 +100,7 @@ func (p *party) take() Task {
 // resume prepares for w's next step after its tasks.
 func (p *party) resume(w *worker) {
 	p.tasks = p.tasks[:0]
+	w.expecting = false // by now they have written
 	w.taskedBy.Store(nil)
 	w.gathering.Store(false)
 }

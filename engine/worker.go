@@ -50,7 +50,8 @@ type worker struct {
 	over        bool         // nothing is owed to the peer any more
 	slow        atomic.Int32 // steps to go before a router runs one again: see inlineTime
 
-	hasty int // steps to go before one waits for writers again: see awaitWriters
+	expecting bool // goroutines are likely to write: see Session.Expect
+	hasty     int  // steps to go before one waits for writers again: see awaitWriters
 
 	local, remote netip.AddrPort // that the connection began with
 	farewell      error          // what Shutdown and Close tell the peer

@@ -215,6 +215,9 @@ func (d *driver) dispatch(session *engine.Session) bool {
 			return true // a request that ended before its header section, or one we have taken leave of
 		}
 	}
+	if ev.Kind != h3.EventStreamClosed {
+		session.Expect()
+	}
 	switch ev.Kind {
 	case h3.EventSettings:
 		d.mu.Lock()

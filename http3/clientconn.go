@@ -29,8 +29,10 @@ type ClientConn struct {
 	early      bool // it began with early data; set before the connection is used
 
 	// Guarded by transport.mu.
-	active  int  // requests
-	retired bool // not to be used for further requests
+	active       int  // requests
+	retired      bool // not to be used for further requests
+	ended        bool // there is no connection any more
+	usesEndpoint bool // counts among Transport.users
 }
 
 var _ net.Conn = (*ClientConn)(nil)
@@ -91,8 +93,11 @@ func (c *ClientConn) onEvent(ev h3driver.Event) {
 	case h3driver.EventEstablished:
 		c.early = ev.Early
 		return
-	case h3driver.EventGoAway, h3driver.EventClosed:
+	case h3driver.EventGoAway:
 		c.transport.retire(c)
+		return
+	case h3driver.EventClosed:
+		c.transport.ended(c)
 		return
 	}
 	if ev.Stream == nil {

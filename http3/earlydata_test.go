@@ -531,6 +531,8 @@ func TestReverseProxyEarlyData(t *testing.T) {
 	if got := front.visit(t); got != "hello" {
 		t.Error(got)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if fmt.Sprint(seen) != "[[] [1] []]" {
 		t.Errorf("Early-Data at the backend: %q", seen)
 	}

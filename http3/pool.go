@@ -159,17 +159,23 @@ func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpo
 	} else {
 		c.retired = !wanted
 		c.closeIfOver()
-		go t.watch(c)
+		if c.usesEndpoint = !c.ended; c.ended {
+			t.releaseEndpoint()
+		}
 	}
 	close(dial.done)
 }
 
-// watch gives back the endpoint when c has ended.
-func (t *Transport) watch(c *ClientConn) {
-	<-c.connection.Done()
+// ended gives back the endpoint when c has ended. It never blocks.
+func (t *Transport) ended(c *ClientConn) {
+	t.retire(c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.releaseEndpoint()
+	c.ended = true
+	if c.usesEndpoint {
+		c.usesEndpoint = false
+		t.releaseEndpoint()
+	}
 }
 
 // retire makes sure that c gets no further requests and ends with the last one that it has. It never blocks.

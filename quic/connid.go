@@ -1,9 +1,7 @@
 package quic
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -51,13 +49,4 @@ func mustRead(random io.Reader, b []byte) {
 	if _, err := io.ReadFull(random, b); err != nil {
 		panic(fmt.Sprintf("quic: the configured source of randomness failed: %v", err))
 	}
-}
-
-// newResetToken returns the stateless reset token of a connection ID: HMAC-SHA256 under the endpoint's key, cut to its
-// length (RFC 9000, Section 10.3.2). Whoever has the key can make it again after all else is lost.
-func newResetToken(key *[32]byte, cid ConnectionID) StatelessResetToken {
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write(cid.Bytes())
-	var sum [sha256.Size]byte
-	return StatelessResetToken(mac.Sum(sum[:0])[:wire.ResetTokenLen])
 }

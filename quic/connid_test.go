@@ -34,17 +34,26 @@ func TestConnectionIDGenerator(t *testing.T) {
 	}
 }
 
+func resetTokenUnder(t *testing.T, key *[32]byte, cid ConnectionID) StatelessResetToken {
+	t.Helper()
+	s, err := newEndpointSecrets(key, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.resetToken(cid)
+}
+
 // RFC 9000, Section 10.3.2 (MUST 1, 5).
 func TestResetToken(t *testing.T) {
 	key := [32]byte{7}
 	cid := wire.NewConnectionID([]byte("abcdefgh"))
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte("abcdefgh"))
-	got := newResetToken(&key, cid)
+	got := resetTokenUnder(t, &key, cid)
 	if !bytes.Equal(got[:], mac.Sum(nil)[:16]) {
 		t.Errorf("%x", got)
 	}
-	if got == newResetToken(&[32]byte{8}, cid) || got == newResetToken(&key, wire.NewConnectionID([]byte("abcdefgi"))) {
+	if got == resetTokenUnder(t, &[32]byte{8}, cid) || got == resetTokenUnder(t, &key, wire.NewConnectionID([]byte("abcdefgi"))) {
 		t.Error("tokens do not depend on key and connection ID")
 	}
 	s, err := newEndpointSecrets(&key, nil, nil)

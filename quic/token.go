@@ -1,10 +1,14 @@
 package quic
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -50,8 +54,9 @@ type TokenID [16]byte
 
 // endpointSecrets is what an endpoint makes tokens with. It is safe for concurrent use.
 type endpointSecrets struct {
-	resetKey [32]byte
-	tokens   *TokenKeys
+	resetKey  [32]byte
+	resetMACs sync.Pool // of hash.Hash under resetKey: to key one takes longer than to use it, and a connection has eight IDs
+	tokens    *TokenKeys
 }
 
 // newEndpointSecrets takes a random key if it is nil, and derives those of tokens from it unless they are given.
@@ -72,9 +77,19 @@ func newEndpointSecrets(key *[32]byte, tokens *TokenKeys, random io.Reader) (*en
 	return s, err
 }
 
-// resetToken returns the stateless reset token of a connection ID that this endpoint issued.
-func (s *endpointSecrets) resetToken(cid ConnectionID) StatelessResetToken {
-	return newResetToken(&s.resetKey, cid)
+// resetToken returns the stateless reset token of a connection ID that this endpoint issued: HMAC-SHA256 under the
+// endpoint's key, cut to its length (RFC 9000, Section 10.3.2). Whoever has the key can make it again after all else is lost.
+func (s *endpointSecrets) resetToken(cid ConnectionID) (token StatelessResetToken) {
+	mac, ok := s.resetMACs.Get().(hash.Hash)
+	if !ok {
+		mac = hmac.New(sha256.New, s.resetKey[:])
+	}
+	mac.Reset()
+	mac.Write(cid.Bytes())
+	var sum [sha256.Size]byte
+	copy(token[:], mac.Sum(sum[:0]))
+	s.resetMACs.Put(mac)
+	return token
 }
 
 // newToken returns a token for a NEW_TOKEN frame, which proves that the client at addr has received it (RFC 9000, Section

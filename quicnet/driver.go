@@ -46,9 +46,11 @@ func (d *Driver) ProcessReads(s *engine.Session) error {
 		if ev.Stream != nil {
 			own, _ = ev.Stream.Value.(*Stream)
 		}
-		switch ev.Kind {
-		case quic.EventNone:
+		if ev.Kind == quic.EventNone {
 			return nil
+		}
+		s.Expect()
+		switch ev.Kind {
 		case quic.EventStreamOpened:
 			c.opened(ev.Stream)
 			continue
