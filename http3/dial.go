@@ -111,15 +111,15 @@ type dialResult struct {
 func (t *Transport) dialAddrs(
 	ctx context.Context, key, host string, endpoint *engine.Endpoint, addrs []netip.AddrPort,
 ) (*ClientConn, error) {
-	if len(addrs) == 1 {
-		return t.dialAddr(ctx, key, host, endpoint, addrs[0])
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	early := t.QUIC != nil && t.QUIC.EarlyData
+	if len(addrs) == 1 {
+		return t.dialAddr(ctx, key, host, endpoint, addrs[0], early)
+	}
 	if early {
 		addrs = t.memory.prefer(key, addrs)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	results := make(chan dialResult, len(addrs))
 	delay := time.NewTimer(attemptDelay)
 	defer delay.Stop()
