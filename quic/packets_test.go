@@ -208,6 +208,11 @@ func TestCoalescedPackets(t *testing.T) {
 	if got := after.PacketsReceived - before.PacketsReceived; got != 2 || after.PacketsDropped != before.PacketsDropped+3 {
 		t.Errorf("%d packets received, %d dropped", got, after.PacketsDropped-before.PacketsDropped)
 	}
+	// RFC 9000, Section 12.3 (MUST 4): once.
+	s.receive(slices.Concat(second, first))
+	if again := s.c.Stats(); again.PacketsReceived != after.PacketsReceived || again.PacketsDropped != after.PacketsDropped+2 {
+		t.Errorf("%d copies received, %d dropped", again.PacketsReceived-after.PacketsReceived, again.PacketsDropped-after.PacketsDropped)
+	}
 	f, _ := wire.ParseAck(s.wantOne(s.sent(), wire.FrameAckECN&^1).b, nil)
 	if r := f.Ranges[0]; r.Largest-r.Smallest != 1 {
 		t.Errorf("acknowledged %v", f.Ranges)

@@ -277,6 +277,9 @@ func TestVersionNegotiation(t *testing.T) {
 				t.Fatalf("version %v", c.version)
 			}
 			if tt.restarts == 0 {
+				if c.hs.afterVN || c.stats.PacketsDropped != 1 {
+					t.Errorf("obeyed, or not counted")
+				}
 				return
 			}
 			b, again := firstInitial(t, p)
