@@ -52,6 +52,8 @@ type fuzzPair struct {
 	// What came from and went to each address of the client, as the server saw it.
 	came, went map[netip.AddrPort]int
 	proved     map[netip.AddrPort]bool
+
+	loans []fuzzLoan
 }
 
 // fuzzSide is what the owner of one side knows.
@@ -64,42 +66,6 @@ type fuzzSide struct {
 }
 
 var fuzzAddrs = []netip.AddrPort{testClientAddr, reboundPort, reboundAddr, netip.MustParseAddrPort("[2001:db8::1]:5")}
-
-func newFuzzPair(t *testing.T, script []byte) *fuzzPair {
-	p := &fuzzPair{script: script, came: map[netip.AddrPort]int{}, went: map[netip.AddrPort]int{}, proved: map[netip.AddrPort]bool{}}
-	options := p.script.byte()
-	p.testPair = newTestPair(t, func(tp *testPair) {
-		for side, c := range tp.cfg {
-			c.StreamWindow, c.ConnWindow, c.MaxStreamWindow, c.MaxConnWindow = 16<<10, 32<<10, 64<<10, 96<<10
-			c.MaxBidiStreams, c.MaxUniStreams = 8, 8
-			if options&(1<<side) != 0 {
-				c.ConnectionIDs = newRandomCIDs(0, nil)
-			}
-			if options&(4<<side) != 0 {
-				c.CongestionControl = NewReno
-			} else if options&32 != 0 {
-				c.CongestionControl = BBR
-			}
-		}
-		if options&16 != 0 {
-			tp.demux.Retry = RetryAlways
-		}
-		if options&32 != 0 {
-			tp.cfg[Client].Versions = []Version{Version2, Version1}
-		}
-		if options&64 != 0 {
-			tp.cfg[Server].Versions, tp.demux.Versions = []Version{Version2}, []Version{Version2}
-		}
-		if options&128 != 0 {
-			tp.cfg[Client].OriginalVersion = Version2
-		}
-	})
-	for i := range p.sides {
-		p.sides[i].ids = map[ConnectionID]bool{}
-		p.sides[i].tokens = map[StatelessResetToken]netip.AddrPort{}
-	}
-	return p
-}
 
 // pollSide drains what side has to say, and checks it.
 func (p *fuzzPair) pollSide(side Side, size, segs int) {
@@ -333,21 +299,21 @@ func (p *fuzzPair) forge(side Side) {
 		return
 	}
 	space := recovery.Space(min(p.script.below(8), int(recovery.AppData)))
-	from := fuzzAddrs[max(0, p.script.below(16)-12)]
+	from := p.script.below(16)
 	w := packetWriter{space: space, rec: &peer.rec}
 	b := make([]byte, 0, 4096)
 	var u unsealed
 	var body int
 	var ok bool
-	if space == recovery.AppData {
-		if !peer.keys.CanSend() {
-			return
-		}
+	typ := wire.Initial // or Handshake, where the same frames are allowed
+	switch {
+	case space == recovery.AppData && peer.keys.CanSend():
+		typ = wire.OneRTT
 		u, body, ok = peer.begin1RTT(&w, b, cap(b), peer.path)
-	} else {
-		if peer.hs == nil || peer.hs.spaces[space].sealer == nil {
-			return
-		}
+	case space == recovery.AppData && peer.sendsEarly():
+		typ = wire.ZeroRTT
+		u, body, ok = peer.beginLong(&w, b, cap(b))
+	case space != recovery.AppData && peer.hs != nil && peer.hs.spaces[space].sealer != nil:
 		u, body, ok = peer.beginLong(&w, b, cap(b))
 	}
 	if !ok {
@@ -359,7 +325,7 @@ func (p *fuzzPair) forge(side Side) {
 		if len(w.buf) == n {
 			break
 		}
-		if typ := wire.FrameType(w.buf[n]); space != recovery.AppData && !typ.AllowedIn(wire.Initial) && p.script.below(32) < 31 {
+		if t := wire.PeekFrameType(w.buf[n:]); t.Known() && !t.AllowedIn(typ) && p.script.below(32) < 31 {
 			w.buf = wire.AppendPing(w.buf[:n])
 		}
 	}
@@ -373,7 +339,10 @@ func (p *fuzzPair) forge(side Side) {
 	}
 	path := testPaths[side]
 	if side == Server {
-		path.Remote = from
+		path.Remote = fuzzAddrs[max(0, from-12)]
+		if from&1 != 0 && p.cfg[Server].PreferredAddress != (PreferredAddress{}) {
+			path.Local = preferredAddr
+		}
 	}
 	p.arrive(side, testDatagram{data: b, path: path})
 }
@@ -422,14 +391,22 @@ func (p *fuzzPair) appendFrame(b []byte, side Side, space recovery.Space) []byte
 			return append(b, 0, byte(min(largest, uint64(r.below(3)))))
 		}
 	case 3:
-		if r.below(4) > 0 {
+		kind := r.below(4)
+		if kind > 1 {
 			break
 		}
 		f := wire.ResetStreamFrame{ID: id(true), Code: r.integer(), FinalSize: uint64(r.below(256))}
 		if st := c.streams.get(StreamID(f.ID)); st != nil {
 			f.FinalSize += st.recv.window.Received()
 		}
-		return wire.AppendResetStream(b, f)
+		if kind == 0 {
+			return wire.AppendResetStream(b, f)
+		}
+		reliable := min(r.integer()*uint64(1+r.below(64)), wire.MaxVarint)
+		if !wild {
+			reliable %= f.FinalSize + 1
+		}
+		return wire.AppendResetStreamAt(b, wire.ResetStreamAtFrame{ID: f.ID, Code: f.Code, FinalSize: f.FinalSize, ReliableSize: reliable})
 	case 4:
 		return wire.AppendStopSending(b, wire.StopSendingFrame{ID: id(false), Code: r.integer()})
 	case 5:
@@ -482,6 +459,16 @@ func (p *fuzzPair) appendFrame(b []byte, side Side, space recovery.Space) []byte
 		return append(wire.AppendDatagramHeader(b, len(data)), data...)
 	case 18:
 		return wire.AppendStreamsBlocked(b, wire.StreamsFrame{Limit: min(r.integer(), wire.MaxStreams)})
+	case 19:
+		if !wire.FrameAckFrequency.Known() && !wild {
+			break
+		}
+		if r.byte()&1 != 0 {
+			return wire.AppendImmediateAck(b)
+		}
+		return wire.AppendAckFrequency(b, wire.AckFrequencyFrame{
+			Seq: r.integer(), Threshold: r.integer(), MaxAckDelay: r.integer(), Reordering: r.integer(),
+		})
 	}
 	return wire.AppendPing(b)
 }
@@ -496,7 +483,8 @@ func (p *fuzzPair) call(side Side) {
 	if len(s.streams) > 0 {
 		st = s.streams[r.below(len(s.streams))]
 	}
-	kind := r.below(16)
+	how := r.byte()
+	kind, variant := how%16, how>>4
 	if kind < 9 && st == nil {
 		kind = 9
 	}
@@ -512,13 +500,25 @@ func (p *fuzzPair) call(side Side) {
 			st.Discard(len(b) - r.below(3))
 		}
 	case 3, 4, 5:
-		st.TryWrite(buf, r.byte()&15 == 0)
+		if fin := r.byte()&15 == 0; variant&1 != 0 {
+			p.lend(st, buf, fin)
+		} else {
+			st.TryWrite(buf, fin)
+		}
 	case 6:
-		st.Reset(r.integer())
+		if code := r.integer(); variant&1 != 0 {
+			st.ResetAt(code, r.integer()*uint64(1+r.below(64)))
+		} else {
+			st.Reset(code)
+		}
 	case 7:
 		st.StopSending(r.integer())
 	case 8:
-		st.SetPriority(r.byte(), r.byte()&1 != 0)
+		if variant&1 != 0 {
+			st.Announce()
+		} else {
+			st.SetPriority(r.byte(), r.byte()&1 != 0)
+		}
 	case 9, 10:
 		if st, err := c.OpenStream(Dir(r.byte() & 1)); err == nil && len(s.streams) < 1000 {
 			s.streams = append(s.streams, st)
@@ -626,6 +626,9 @@ func FuzzPair(f *testing.F) {
 			if s := &p.sides[side]; c != nil && (!s.closed || !s.drained || c.state != stateDrained) {
 				t.Errorf("%v: closed %v, drained %v, state %v: %v", Side(side), s.closed, s.drained, c.state, c.Err())
 			}
+		}
+		for i := range p.loans {
+			p.loans[i].check(t)
 		}
 	})
 }
