@@ -51,12 +51,12 @@ type earlyRequest struct {
 	marked bool // the header field is ours
 }
 
-// mark makes an early request known as such. A proxy must pass the mark on (RFC 8470, Section 5.1), as net/http/httputil's
-// does with every field that it does not know.
-func (x *exchange) mark(r *http.Request) *http.Request {
-	early := &earlyRequest{conn: x.conn, marked: !IsEarly(r)}
-	r.Header[earlyDataField] = []string{"1"}
-	return r.WithContext(context.WithValue(r.Context(), earlyKey, early))
+// mark makes an early request known as such, in its header and in the context that it returns. A proxy must pass the mark on
+// (RFC 8470, Section 5.1), as net/http/httputil's does with every field that it does not know.
+func (x *exchange) mark(header http.Header) context.Context {
+	early := &earlyRequest{conn: x.conn, marked: len(header[earlyDataField]) == 0}
+	header[earlyDataField] = []string{"1"}
+	return context.WithValue(&x.ctx, earlyKey, early)
 }
 
 // allowsEarly reports whether a handler gets a request that may be a replay.

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -53,6 +54,10 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 		delete(header, "Expect")
 		x.body.expected.Store(!fin)
 	}
+	ctx := context.Context(&x.ctx)
+	if x.early = x.early && !state.HandshakeComplete; x.early {
+		ctx = x.mark(header)
+	}
 	// The literal stays on the stack: WithContext makes the copy that the handler gets.
 	r := (&http.Request{
 		Method:     method,
@@ -66,7 +71,7 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 		TLS:        state,
 		Trailer:    declaredTrailers(header),
 		Body:       http.NoBody,
-	}).WithContext(&x.ctx)
+	}).WithContext(ctx)
 	if !fin {
 		r.Body = &x.body
 		r.ContentLength = -1
@@ -75,9 +80,6 @@ func (x *exchange) newRequest(fields []h3.Field, fin bool) (*http.Request, error
 				r.ContentLength = n
 			}
 		}
-	}
-	if x.early = x.early && !state.HandshakeComplete; x.early {
-		r = x.mark(r)
 	}
 	x.body.request = r
 	return r, nil
