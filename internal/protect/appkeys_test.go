@@ -163,10 +163,13 @@ func TestKeyUpdates(t *testing.T) {
 // RFC 9001, Section 6.1 (MUST 1, 2): when an update may be started.
 func TestInitiateUpdate(t *testing.T) {
 	a, b := newEnd(t, AES128GCM), newEnd(t, AES128GCM)
-	pkt := a.send()
-	if a.keys.InitiateUpdate() {
+	pkt := b.send()
+	a.receive(pkt)
+	b.ack(0, 0)
+	if b.keys.InitiateUpdate() {
 		t.Error("before the handshake is confirmed")
 	}
+	pkt = a.send()
 	a.keys.Confirmed()
 	if a.keys.InitiateUpdate() {
 		t.Error("before a packet of this phase is acknowledged")

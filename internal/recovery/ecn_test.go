@@ -60,6 +60,18 @@ func TestECNReorderedAcks(t *testing.T) {
 	if !s.MarkECT0() {
 		t.Error("an older ACK failed the validation")
 	}
+	// Nor if it brings news.
+	for range 4 {
+		s.send(AppData, data|ECT0)
+	}
+	newer := wire.AckFrame{Ranges: []wire.AckRange{{Smallest: 6, Largest: 7}}, HasECN: true, ECN: wire.ECNCounts{ECT0: 8}}
+	if err := s.OnAck(s.now, s.now, AppData, &newer, s); err != nil {
+		t.Fatal(err)
+	}
+	s.ackECN(5, &wire.ECNCounts{ECT0: 6})
+	if !s.MarkECT0() {
+		t.Error("an older ACK of other packets failed the validation")
+	}
 }
 
 // RFC 9000, Section 13.4.2.2 (MUST 1).
