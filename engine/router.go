@@ -173,7 +173,8 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 			return w
 		}
 	}
-	// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset looks like any packet, but for its last bytes.
+	// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset looks like any packet, but for its
+	// last bytes.
 	if w := r.e.routes.resets.find(d); w != nil {
 		return w
 	}

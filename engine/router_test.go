@@ -423,7 +423,8 @@ func TestStatelessReset(t *testing.T) {
 	})
 }
 
-// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset finds its connection whatever it begins with.
+// RFC 9000, Section 10.3 (MUST 5) and Section 10.3.1 (MUST 1): a stateless reset finds its connection whatever it
+// begins with.
 func TestStatelessResetLooksLikeAnything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, ListenConfig{})

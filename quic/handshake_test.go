@@ -248,8 +248,8 @@ func TestHandshakeErrors(t *testing.T) {
 	}
 }
 
-// RFC 9002, Section 6.2.2.1 (MUST 1): a server that has only Initial packets to send, and may not send as much as those need,
-// sets no probe timeout.
+// RFC 9002, Section 6.2.2.1 (MUST 1): a server that has only Initial packets to send, and may not send as much as those
+// need, sets no probe timeout.
 func TestNoTimeoutBelowInitialSize(t *testing.T) {
 	p := newTestPair(t, func(p *testPair) {
 		p.cfg[Server].TLS.CurvePreferences = []tls.CurveID{tls.CurveP521} // makes it send a HelloRetryRequest

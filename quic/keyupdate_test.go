@@ -105,8 +105,8 @@ func TestForgedPackets(t *testing.T) {
 		if got := s.c.keys.Failed(); got != 1000 {
 			t.Errorf("%v: %d forged packets counted", side, got)
 		}
-		// RFC 9000, Section 12.3 (MUST 5): also those with the number of a genuine one, since what is a duplicate shows only
-		// after decryption.
+		// RFC 9000, Section 12.3 (MUST 5): also those with the number of a genuine one, since what is a duplicate shows
+		// only after decryption.
 		b := s.seal(wire.OneRTT, wire.AppendPing(nil))
 		s.receive(b)
 		b[len(b)-1] ^= 1

@@ -12,10 +12,10 @@ import (
 
 // What anybody can see of the packets of a connection, whatever gets lost.
 //
-// RFC 9000, Section 12.2 (MUST 2): packets in one datagram have one destination. Section 17.2.2 (MUST 1): servers send no
-// tokens. Section 17.4 (MUST 1): the spin bit is off. Section 17.2.3 (MUST 2), and RFC 9001, Section 5.6 (MUST 5): 0-RTT
-// packets end with the handshake. RFC 9001, Section 5.6 (MUST 3): servers send none. Section 4.9 (MUST 2): so what is sent first
-// after the handshake is sent in 1-RTT packets.
+// RFC 9000, Section 12.2 (MUST 2): packets in one datagram have one destination. Section 17.2.2 (MUST 1): servers send
+// no tokens. Section 17.4 (MUST 1): the spin bit is off. Section 17.2.3 (MUST 2), and RFC 9001, Section 5.6 (MUST 5):
+// 0-RTT packets end with the handshake. RFC 9001, Section 5.6 (MUST 3): servers send none. Section 4.9 (MUST 2): so
+// what is sent first after the handshake is sent in 1-RTT packets.
 func TestPacketsOnTheWire(t *testing.T) {
 	for _, retry := range []RetryPolicy{RetryNever, RetryAlways} {
 		for lost := range 8 {
@@ -79,11 +79,11 @@ func TestPacketsOnTheWire(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 17.2.2, and others: all that a client says before it hears from the server is the same, but for packet
-// numbers. Section 7.2 (MUST 2): its destination. Section 8.1.3 (MUST 1) and Section 8.1.2 (MUST 1): its token, which a Retry
-// may replace. Section 17.2.5.3 (MUST 1): the ClientHello, also after a Retry. Section 17.2.5.1 (MUST 3) and Section 17.2.5.2
-// (MUST 5): a Retry changes where it sends to, and not where it sends from. RFC 9001, Section 8.4 (MUST 1): the ClientHello
-// has no session ID.
+// RFC 9000, Section 17.2.2, and others: all that a client says before it hears from the server is the same, but for
+// packet numbers. Section 7.2 (MUST 2): its destination. Section 8.1.3 (MUST 1) and Section 8.1.2 (MUST 1): its token,
+// which a Retry may replace. Section 17.2.5.3 (MUST 1): the ClientHello, also after a Retry. Section 17.2.5.1 (MUST 3)
+// and Section 17.2.5.2 (MUST 5): a Retry changes where it sends to, and not where it sends from. RFC 9001, Section 8.4
+// (MUST 1): the ClientHello has no session ID.
 func TestFirstFlight(t *testing.T) {
 	for _, retry := range []bool{false, true} {
 		cache := tokenCache{"server.test 1": append(make([]byte, tokenPrefix), "kept"...)}
@@ -191,8 +191,8 @@ func TestSourceConnectionIDStays(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 12.2 (MUST 1, 3, 4): packets that share a datagram are processed one by one, whatever is wrong with those
-// before them.
+// RFC 9000, Section 12.2 (MUST 1, 3, 4): packets that share a datagram are processed one by one, whatever is wrong with
+// those before them.
 func TestCoalescedPackets(t *testing.T) {
 	s := newHandshakeScript(t, Server, wire.Handshake)
 	s.sent()
@@ -219,8 +219,8 @@ func TestCoalescedPackets(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 4.9.1 (MUST 1, 2): a client has no use for Initial keys when it sends Handshake packets, nor a server when
-// it receives them.
+// RFC 9001, Section 4.9.1 (MUST 1, 2): a client has no use for Initial keys when it sends Handshake packets, nor a
+// server when it receives them.
 func TestInitialKeysDiscarded(t *testing.T) {
 	for side := range Side(2) {
 		s := newHandshakeScript(t, side, wire.Handshake)
@@ -271,7 +271,8 @@ func TestSpinBitIgnored(t *testing.T) {
 }
 
 // RFC 9000, Section 14.1 (MUST 3): also when the connection exists, an Initial packet in a small datagram is dropped.
-// Section 17.2.2 (MUST 1): so is one with a token at a client. RFC 9001, Section 5.6 (MUST 4): so are 0-RTT packets at a client.
+// Section 17.2.2 (MUST 1): so is one with a token at a client. RFC 9001, Section 5.6 (MUST 4): so are 0-RTT packets at
+// a client.
 func TestPacketsThatMustNotBe(t *testing.T) {
 	dropped := func(s *script, what string, b []byte) {
 		t.Helper()

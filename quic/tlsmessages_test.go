@@ -37,8 +37,8 @@ func TestDataAtEarlierLevel(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 4.1.3 (MUST 3): nothing may follow the message with which TLS goes on to other keys, in the same frame or
-// another one.
+// RFC 9001, Section 4.1.3 (MUST 3): nothing may follow the message with which TLS goes on to other keys, in the same
+// frame or another one.
 func TestDataBehindHello(t *testing.T) {
 	for _, extra := range []int{0, 1, 100} {
 		// A ClientHello takes several frames.
