@@ -186,7 +186,7 @@ func (s *script) sent() []seenFrame {
 
 func (s *script) appendFrames(out []seenFrame, b []byte, path Path, size int) []seenFrame {
 	for len(b) > 0 {
-		t := wire.FrameType(b[0])
+		t := wire.PeekFrameType(b)
 		n := parsedLen(b)
 		if n == 0 {
 			s.t.Fatalf("sent a malformed %v", t)
@@ -201,7 +201,7 @@ func (s *script) appendFrames(out []seenFrame, b []byte, path Path, size int) []
 
 // parsedLen returns the length of the frame that b begins with.
 func parsedLen(b []byte) (n int) {
-	switch t := wire.FrameType(b[0]); t {
+	switch t := wire.PeekFrameType(b); t {
 	case wire.FramePadding:
 		return wire.ParsePadding(b)
 	case wire.FramePing, wire.FrameHandshakeDone:

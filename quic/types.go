@@ -72,7 +72,6 @@ type Transmit struct {
 	Len  int // bytes of the caller's buffer that are filled
 	// SegmentSize is the size of every datagram but the last, which may be shorter.
 	SegmentSize int
-	ReleaseAt   time.Time // set only when the config asks for transmit times; zero means now
 }
 
 // Dir is the direction of a stream (RFC 9000, Section 2.1).

@@ -252,12 +252,16 @@ func frameLen(t wire.FrameType, b []byte) (n int) {
 	switch t {
 	case wire.FramePadding:
 		return wire.ParsePadding(b)
-	case wire.FramePing, wire.FrameHandshakeDone:
+	case wire.FramePing, wire.FrameHandshakeDone, wire.FrameImmediateAck:
 		return 1
 	case wire.FrameAck, wire.FrameAckECN:
 		_, n = wire.ParseAck(b, nil)
 	case wire.FrameResetStream:
 		_, n = wire.ParseResetStream(b)
+	case wire.FrameResetStreamAt:
+		_, n = wire.ParseResetStreamAt(b)
+	case wire.FrameAckFrequency:
+		_, n = wire.ParseAckFrequency(b)
 	case wire.FrameStopSending:
 		_, n = wire.ParseStopSending(b)
 	case wire.FrameCrypto:
