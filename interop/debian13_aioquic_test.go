@@ -242,6 +242,12 @@ func TestDebian13AioquicServerCases(t *testing.T) {
 	}
 }
 
+// Dunlin's client would move to another port in a transfer, but aioquic's server answers a PATH_CHALLENGE on the path that it
+// uses only, and not, as RFC 9000, Section 8.2.2 wants, on the one that it came by: so the connection stays where it is.
+func TestDebian13AioquicServerMigration(t *testing.T) {
+	migrates(t, newJail(t).aioquicServer(t, []int64{5e6}), "/content/5000000", 5e6, engine.ErrPathFailed)
+}
+
 // A second connection of Dunlin's client to aioquic's server asks by early data.
 func TestDebian13AioquicServerReturns(t *testing.T) {
 	j := newJail(t)

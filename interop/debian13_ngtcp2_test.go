@@ -171,6 +171,12 @@ func TestDebian13Gtlsserver(t *testing.T) {
 	}
 }
 
+// Dunlin's client moves to another port in a transfer.
+func TestDebian13GtlsserverMigration(t *testing.T) {
+	j := newJail(t)
+	migrates(t, j.gtlsserver(t, 20e6), "/content", 20e6, nil)
+}
+
 // Dunlin's client moves to the preferred address of ngtcp2 1.11's server.
 func TestDebian13GtlsserverPreferredAddress(t *testing.T) {
 	j := newJail(t)

@@ -15,6 +15,7 @@ import (
 	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/h3driver"
 	"github.com/dunlin-quic/dunlin/quic"
+	"github.com/dunlin-quic/dunlin/udp"
 )
 
 // driven is a client of Dunlin's for HTTP/3 whose connection is at hand: for what net/http has no words for.
@@ -126,5 +127,49 @@ func returns(t *testing.T, seen *wiretap, path string, size int64) {
 	}
 	if both.retries != first.retries {
 		t.Errorf("Retry packets: %d on the first connection, %d on both", first.retries, both.retries)
+	}
+}
+
+// migrates fetches from a server, moves to another port in the meantime, and checks that the connection is there afterwards;
+// or that the move fails as it must and the connection goes on where it was.
+func migrates(t *testing.T, addr netip.AddrPort, path string, size int64, want error) {
+	t.Helper()
+	sockets := make([]udp.Socket, 2)
+	for i := range sockets {
+		socket, err := udp.Listen("127.0.0.1:0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets[i] = socket
+	}
+	endpoint, err := engine.NewEndpoint(nil, sockets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endpoint.Close()
+	driver := h3driver.NewClient(nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, err := endpoint.Dial(ctx, addr, &engine.DialConfig{
+		QUIC:           &quic.Config{TLS: &tls.Config{RootCAs: testIdentity(t).pool, NextProtos: []string{h3.NextProto}, ServerName: "localhost"}},
+		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return driver, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &driven{conn, driver.Controller(), addr.String()}
+	defer client.close()
+	there := sockets[0].LocalAddr()
+	if there == conn.LocalAddr() {
+		there = sockets[1].LocalAddr()
+	}
+	client.get(t, path, size, func() {
+		if err := conn.Migrate(ctx, there); err != want {
+			t.Errorf("Migrate returned %v, want %v", err, want)
+		}
+	})
+	var used quic.Path
+	if err := conn.Do(func(s *engine.Session) { used = s.Conn().Path() }); err != nil || (used.Local == there) != (want == nil) {
+		t.Errorf("the path is %v, %v; the other port %v", used, err, there)
 	}
 }

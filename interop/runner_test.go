@@ -326,6 +326,12 @@ func TestRunnerServer(t *testing.T) {
 	}
 }
 
+// Dunlin's client moves to another port in a transfer from quic-go's server.
+func TestRunnerServerMigration(t *testing.T) {
+	const size = 20 << 20
+	migrates(t, runnerServer(t, "http3", size), fmt.Sprintf("/%d", size), size, nil)
+}
+
 func getOnce(t *testing.T, addr netip.AddrPort, sizes []int64, _ *wiretap) {
 	conn := getHQ(t, addr, &quic.Config{TLS: hqClientTLS(t)}, sizes...)
 	if conn.version != quic.Version1 {
