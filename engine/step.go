@@ -49,6 +49,7 @@ func (w *worker) step(rounds int) int {
 		}
 		if w.expecting && w.established && w.party.router != nil {
 			began = began.Add(w.awaitWriters())
+			w.takeAlong(now)
 		}
 		w.expecting = false
 		moved = w.transmit(now, buf[:]) || moved
@@ -155,9 +156,9 @@ func (w *worker) transmit(now time.Time, buf []byte) (sent bool) {
 	return sent
 }
 
-// awaitWriters lets those goroutines go first that the application has just given something to do, and takes along what
-// they leave to be sent: an answer goes out in the datagram that acknowledges the request, and they need run no step for it.
-// It returns how long they took, which is not to be held against the connection: while others are ready to run, a router
+// awaitWriters lets those goroutines go first that the application has just given something to do, for the round to take
+// along what they leave: an answer goes out in the datagram that acknowledges the request, and they need run no step for
+// it. It returns how long they took, which is not to be held against the connection: while others are ready to run, a router
 // that did not wait for them would wait for a processor. But should they take long, then its next steps do not wait.
 func (w *worker) awaitWriters() (waited time.Duration) {
 	if w.hasty > 0 {
@@ -171,11 +172,23 @@ func (w *worker) awaitWriters() (waited time.Duration) {
 	if waited = time.Since(from); waited > inlineTime {
 		w.hasty = slowSteps
 	}
-	if t := w.tickets.Load(); t != w.served.Load() {
-		w.served.Store(t)
-		w.tell(processWrites) // the next round runs calls, if there are any
-	}
 	return waited
+}
+
+// takeAlong does what goroutines have left since the round began.
+func (w *worker) takeAlong(now time.Time) {
+	t := w.tickets.Load()
+	wrote := t != w.served.Load()
+	w.served.Store(t)
+	got := w.mailbox.take()
+	w.backlog.addPackets(&got) // for the next round
+	w.obey(now, &got)
+	for _, c := range got.calls {
+		w.runCall(c)
+	}
+	if wrote {
+		w.tell(processWrites)
+	}
 }
 
 // settle sets the timer for what is due next.
