@@ -308,6 +308,10 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 	largest := o.PN+1 > expectedPN(&c.recv)
 	c.recv.Add(d.received, o.PN, in.ackEliciting, uint8(d.ecn))
 	if d.path != c.path {
+		// A frame of the packet may have moved the connection, and with that had this path forgotten.
+		d.path = c.findPath(d.addr)
+	}
+	if d.path != c.path {
 		c.receivedElsewhere(&in, largest)
 	} else {
 		c.path.local = in.local

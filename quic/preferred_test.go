@@ -186,6 +186,39 @@ func TestServerMovesToPreferredAddress(t *testing.T) {
 	s.wantOpen()
 }
 
+// A packet whose answer to a challenge moves the server, and so makes it forget the path that the packet came by.
+func TestMovedByItsOwnPacket(t *testing.T) {
+	s := newScript(t, Server, func(p *testPair) {
+		withPreferred(p)
+		p.cfg[Client].IgnorePreferredAddress = true
+	})
+	ids := s.c.local.active[:3]
+	from := func(port uint16, id int, frame []byte) (challenge [8]byte) {
+		s.now = s.now.Add(time.Millisecond)
+		s.peer.path.dcid, s.peer.path.dcidSeq = ids[id].id, ids[id].seq
+		path := Path{Local: preferredAddr, Remote: netip.AddrPortFrom(testClientAddr.Addr(), port)}
+		s.receiveFrom(path, s.seal(wire.OneRTT, frame, wire.AppendPadding(nil, 1150)))
+		for _, f := range find(s.sent(), wire.FramePathChallenge) {
+			if f.path == path {
+				challenge, _ = wire.ParsePathChallenge(f.b)
+			}
+		}
+		return challenge
+	}
+	probe := wire.AppendPathChallenge(nil, [8]byte{1})
+	from(1, 1, probe)
+	from(2, 2, probe)
+	challenge := from(3, 1, wire.AppendPing(nil))
+	if s.c.peer.unused() != nil {
+		t.Fatal("there is a connection ID left: no path has to go")
+	}
+	from(1, 1, wire.AppendPathResponse(wire.AppendPing(nil), challenge))
+	s.wantOpen()
+	if got := s.c.Path().Remote.Port(); got != 1 {
+		t.Errorf("the server sends to port %d, not to where the newest packet came from", got)
+	}
+}
+
 // RFC 9000, Section 18.2 (MUST 3, 4).
 func TestPreferredAddressConfig(t *testing.T) {
 	v4, v6 := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")
