@@ -133,7 +133,7 @@ func overTime(file, title string, lines []line) error {
 func bars(file string, bulk group, depth string) error {
 	p := plot.New()
 	p.Title.Text, p.Title.Padding = "Share of the rate used by one flow, "+depth+" queue", vg.Points(8)
-	p.Y.Label.Text, p.Y.Min, p.Y.Max = "%", 0, 118
+	p.Y.Label.Text, p.Y.Min, p.Y.Max = "%", 0, 130
 	p.Legend.Top = true
 	names := paths()
 	for i, cc := range curves.Controllers {
@@ -150,6 +150,7 @@ func bars(file string, bulk group, depth string) error {
 		p.Legend.Add(curves.ControllerName(cc), bar)
 	}
 	p.NominalX(labels(names)...)
+	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
 	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
 }
 
@@ -157,7 +158,7 @@ func bars(file string, bulk group, depth string) error {
 func queues(file string, bulk group) error {
 	p := plot.New()
 	p.Title.Text, p.Title.Padding = "Queueing delay (95 % of the time below) of one flow, queue of 4 round trips", vg.Points(8)
-	p.Y.Label.Text, p.Y.Min, p.Y.Max = "round trips", 0, 5
+	p.Y.Label.Text, p.Y.Min, p.Y.Max = "round trips", 0, 5.5
 	p.Legend.Top = true
 	// With 10 Mbit/s and 1 ms, a path holds less than a packet.
 	names := slices.DeleteFunc(paths(), func(name string) bool { return name == "10 Mbit∕s/1ms" })
@@ -176,6 +177,7 @@ func queues(file string, bulk group) error {
 		p.Legend.Add(curves.ControllerName(cc), bar)
 	}
 	p.NominalX(labels(names)...)
+	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
 	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
 }
 
@@ -231,7 +233,7 @@ func losses(file string, lossy group) error {
 			p.Legend.Add("by the formulas", dashed)
 		}
 	}
-	p.Y.Min, p.Y.Max = 0.5, 130
+	p.Y.Min, p.Y.Max = 0.1, 130
 	return save(file, [][]*plot.Plot{{p}}, 10*vg.Centimeter)
 }
 
