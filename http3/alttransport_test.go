@@ -188,6 +188,9 @@ func TestAltSvcBodies(t *testing.T) {
 	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"` })
 	a.want(t, two, three)
 	a.quic.server.Close()
+	for a.get(t, "/") != two {
+		// The client has not heard of it.
+	}
 	for name, body := range map[string]func() io.Reader{
 		"none":   func() io.Reader { return nil },
 		"bytes":  func() io.Reader { return strings.NewReader("body") },

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"container/list"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -29,10 +30,12 @@ type ClientConn struct {
 	early      bool // it began with early data; set before the connection is used
 
 	// Guarded by transport.mu.
-	active       int  // requests
-	retired      bool // not to be used for further requests
-	ended        bool // there is no connection any more
-	usesEndpoint bool // counts among Transport.users
+	active       int           // requests
+	idle         *list.Element // in Transport.idle, nil if it is not
+	others       []string      // authorities besides key that share the connection
+	retired      bool          // not to be used for further requests
+	ended        bool          // there is no connection any more
+	usesEndpoint bool          // counts among Transport.users
 }
 
 var _ net.Conn = (*ClientConn)(nil)
@@ -77,6 +80,9 @@ func (c *ClientConn) Version() quic.Version { return c.controller.Version() }
 
 // Err returns why the connection ended, nil while it lives.
 func (c *ClientConn) Err() error { return c.controller.Err() }
+
+// Done returns a channel that is closed when the connection has ended.
+func (c *ClientConn) Done() <-chan struct{} { return c.connection.Done() }
 
 // Close closes the connection at once; requests on it fail.
 func (c *ClientConn) Close() error {

@@ -21,11 +21,11 @@ import (
 // attemptDelay is how long one address has before the next is tried beside it (RFC 8305, Section 5).
 const attemptDelay = 250 * time.Millisecond
 
-// dial connects to key, "host:port".
-func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpoint) (*ClientConn, error) {
+// dial connects to key, "host:port". It returns true with a connection that there was already, for another authority.
+func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpoint) (*ClientConn, bool, error) {
 	host, port, err := net.SplitHostPort(key)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	resolve := t.Resolve
 	if resolve == nil {
@@ -42,10 +42,13 @@ func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpo
 	}
 	addrs, err := resolve(ctx, at, port)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(addrs) == 0 {
-		return nil, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+		return nil, false, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+	}
+	if c := t.share(key, host, addrs); c != nil {
+		return c, true, nil
 	}
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.TLSHandshakeStart != nil {
@@ -59,7 +62,7 @@ func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpo
 		}
 		trace.TLSHandshakeDone(state, err)
 	}
-	return c, err
+	return c, false, err
 }
 
 // lookup is the default of Transport.Resolve.

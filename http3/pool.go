@@ -3,8 +3,11 @@ package http3
 import (
 	"cmp"
 	"context"
+	"net"
 	"net/http/httptrace"
+	"net/netip"
 	"runtime"
+	"slices"
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
@@ -99,7 +102,7 @@ func (t *Transport) lookup(ctx context.Context, key string) (*ClientConn, *dialC
 		go t.runDial(dialCtx, key, e, t.endpoint)
 	}
 	if e.conn != nil {
-		e.conn.active++
+		t.use(e.conn)
 		return e.conn, nil, nil
 	}
 	e.dial.waiters++
@@ -132,14 +135,14 @@ func (t *Transport) wait(ctx context.Context, dial *dialCall) (*ClientConn, erro
 	if dial.conn.retired {
 		return nil, nil
 	}
-	dial.conn.active++
+	t.use(dial.conn)
 	return dial.conn, nil
 }
 
 // runDial makes the connection of e; in a goroutine of its own.
 func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpoint *engine.Endpoint) {
 	defer e.dial.cancel()
-	c, err := t.dial(ctx, key, endpoint)
+	c, shared, err := t.dial(ctx, key, endpoint)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dial := e.dial
@@ -154,9 +157,15 @@ func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpo
 	} else if waited {
 		delete(t.pool, key)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		t.releaseEndpoint()
-	} else {
+	case shared:
+		t.releaseEndpoint()
+		if wanted {
+			c.others = append(c.others, key)
+		}
+	default:
 		c.retired = !wanted
 		c.closeIfOver()
 		if c.usesEndpoint = !c.ended; c.ended {
@@ -182,11 +191,69 @@ func (t *Transport) ended(c *ClientConn) {
 func (t *Transport) retire(c *ClientConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.drop(c)
+}
+
+// drop is retire with t.mu held.
+func (t *Transport) drop(c *ClientConn) {
 	c.retired = true
-	if e := t.pool[c.key]; e != nil && e.conn == c {
-		delete(t.pool, c.key)
+	for _, key := range append(c.others, c.key) {
+		if e := t.pool[key]; e != nil && e.conn == c {
+			delete(t.pool, key)
+		}
 	}
+	c.leaveIdle()
 	c.closeIfOver()
+}
+
+// use counts a request on c; with t.mu held.
+func (t *Transport) use(c *ClientConn) {
+	c.active++
+	c.leaveIdle()
+}
+
+func (c *ClientConn) leaveIdle() {
+	if c.idle != nil {
+		c.transport.idle.Remove(c.idle)
+		c.idle = nil
+	}
+}
+
+// separate makes the authority key, which shared a connection, go alone from now on.
+func (t *Transport) separate(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	const maxApart = 1000
+	if len(t.apart) >= maxApart {
+		clear(t.apart)
+	}
+	if t.apart == nil {
+		t.apart = make(map[string]bool)
+	}
+	t.apart[key] = true
+	if e := t.pool[key]; e != nil && e.conn != nil && e.conn.key != key {
+		delete(t.pool, key)
+	}
+}
+
+// share returns a connection to one of addrs whose certificate is valid for host, nil if there is none.
+func (t *Transport) share(key, host string, addrs []netip.AddrPort) *ClientConn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.Coalesce || t.apart[key] {
+		return nil
+	}
+	for _, e := range t.pool {
+		c := e.conn
+		if c == nil || c.retired || !slices.Contains(addrs, c.remote.(*net.UDPAddr).AddrPort()) {
+			continue
+		}
+		state := c.controller.ConnectionState()
+		if state != nil && len(state.VerifiedChains) > 0 && state.PeerCertificates[0].VerifyHostname(host) == nil {
+			return c
+		}
+	}
+	return nil
 }
 
 // release says that a request on c is over.
@@ -195,6 +262,17 @@ func (t *Transport) release(c *ClientConn) {
 	defer t.mu.Unlock()
 	c.active--
 	c.closeIfOver()
+	if c.active > 0 || c.retired {
+		return
+	}
+	c.idle = t.idle.PushBack(c)
+	limit := t.MaxIdleConns
+	if limit == 0 {
+		limit = defaultMaxIdleConns
+	}
+	for t.idle.Len() > max(limit, 0) {
+		t.drop(t.idle.Front().Value.(*ClientConn))
+	}
 }
 
 // closeIfOver closes a retired connection without requests; with transport.mu held.

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,6 +40,12 @@ type Transport struct {
 	// IdleConnTimeout closes a connection that has had no request running for that long. Default 90 s; the lower of it
 	// and QUIC's idle timeout holds.
 	IdleConnTimeout time.Duration
+	// MaxIdleConns bounds the connections that have no request running: of more, the one that has had none for longest is
+	// closed. Default 100.
+	MaxIdleConns int
+	// Coalesce sends requests for several authorities over one connection, where they resolve to its address and its
+	// certificate is valid for them (RFC 9114, Section 3.3). One that the server answers with 421 gets a connection of its own.
+	Coalesce bool
 	// ResponseHeaderTimeout bounds the time from the end of sending a request, its body included, to the end of the
 	// response's header section. Default none.
 	ResponseHeaderTimeout time.Duration
@@ -58,6 +65,8 @@ type Transport struct {
 	mu       sync.Mutex
 	closed   bool
 	pool     map[string]*poolEntry // by host:port
+	idle     list.List             // of *ClientConn without requests, the one that has had none for longest in front
+	apart    map[string]bool       // authorities that share no connection
 	memory   memory
 	endpoint *engine.Endpoint // nil while nobody uses it
 	users    int              // of endpoint: connections and attempts at one
@@ -66,6 +75,7 @@ type Transport struct {
 const (
 	defaultDialTimeout            = 10 * time.Second
 	defaultIdleConnTimeout        = 90 * time.Second
+	defaultMaxIdleConns           = 100
 	defaultExpectContinueTimeout  = time.Second
 	defaultMaxResponseHeaderBytes = 1 << 20
 	// maxAttempts bounds how often a request that is safe to repeat is sent.
@@ -109,10 +119,19 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		x.late = late
 		res, err := x.roundTrip()
 		if err == nil {
-			if !x.tooEarly(res) {
+			switch {
+			case x.tooEarly(res):
+				late = true
+			case res.StatusCode == http.StatusMisdirectedRequest && conn.key != key:
+				t.separate(key)
+				again := x.rewind()
+				if again == nil {
+					return res, nil
+				}
+				req = again
+			default:
 				return res, nil
 			}
-			late = true
 			res.Body.Close()
 			continue
 		}
