@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/metrics"
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
 )
@@ -31,6 +32,12 @@ type EndpointConfig struct {
 	// MailboxBytes bounds the memory that packets may take up while they wait for one connection, EndpointMailboxBytes for
 	// all of them. Defaults 4 MiB and 64 MiB.
 	MailboxBytes, EndpointMailboxBytes int
+
+	// Metrics hears what happens on the endpoint. Default: none, at no cost.
+	Metrics metrics.Metrics
+	// Audit has the bandwidth in use, losses and streams of each connection measured for [Connection.Audit] even if there are
+	// no Metrics. The rest of an audit is there in any case.
+	Audit bool
 
 	// Logger hears of the life of connections. Default: none.
 	Logger *slog.Logger
@@ -76,6 +83,7 @@ type DialConfig struct {
 	// AttemptDelay is how long the function Dial waits for one address of a name before it tries the next beside it
 	// (RFC 8305, Section 5). Default 250 ms.
 	AttemptDelay time.Duration
-	// Logger hears of the life of the connection that the function Dial makes. Default: none.
-	Logger *slog.Logger
+	// Logger and Metrics hear of the life of the connection that the function Dial makes. Default: none.
+	Logger  *slog.Logger
+	Metrics metrics.Metrics
 }

@@ -75,9 +75,7 @@ func (c *Connection) Do(f func(*Session)) error {
 func (c *Connection) Stats() (st quic.Stats) {
 	if c.Do(func(s *Session) { st = s.Conn().Stats() }) != nil {
 		<-c.w.done // what has ended may not have said so yet
-		if c.w.stats != nil {
-			st = *c.w.stats
-		}
+		st = c.w.audit.Stats
 	}
 	return st
 }

@@ -47,6 +47,7 @@ func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialCon
 		return nil, err
 	}
 	e.counters.dialled.Add(1)
+	w.opens()
 	w.steps(byUser)
 
 	select {
@@ -205,7 +206,7 @@ func dialAlone(ctx context.Context, remote netip.AddrPort, cfg *DialConfig) (*Co
 	if err != nil {
 		return nil, err
 	}
-	e, err := NewEndpoint(&EndpointConfig{Logger: cfg.Logger, closeWhenIdle: true}, s)
+	e, err := NewEndpoint(&EndpointConfig{Logger: cfg.Logger, Metrics: cfg.Metrics, closeWhenIdle: true}, s)
 	if err != nil {
 		s.Close()
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
@@ -168,6 +169,8 @@ func (e *Endpoint) newWorker(w *worker) *worker {
 	w.handle.w = w
 	w.session.w = w
 	w.done = make(chan struct{})
+	w.started = time.Now()
+	w.watched = e.newWatched()
 	w.mailbox.limit = int64(e.cfg.MailboxBytes)
 	w.mailbox.shared = &e.mailboxes
 	w.log = e.log.With("side", w.side.String(), "remote", w.remote.String())

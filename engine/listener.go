@@ -141,6 +141,7 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 	if limit := e.cfg.MaxHandshakes; limit >= 0 && e.handshakes.Load() >= int64(limit) {
 		// Not refused: the client tries again by itself, and by then there may be room.
 		e.counters.handshakeDrops.Add(1)
+		e.rejected(path.Remote, "handshake_limit")
 		return nil
 	}
 	w := e.newWorker(&worker{
@@ -149,6 +150,7 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 	})
 	if w == nil {
 		e.counters.refused.Add(1)
+		e.rejected(path.Remote, "connection_refused")
 		r.answer(path, r.reply[:door.demux.Refuse(in, quic.ConnectionRefused, "", r.reply[:])])
 		return nil
 	}
@@ -162,6 +164,10 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 	}
 	w.ids = append(w.ids, in.DCID)
 	e.counters.accepted.Add(1)
+	w.opens()
+	if e.cfg.Metrics != nil {
+		e.cfg.Metrics.InitialAccepted(path.Remote.Addr())
+	}
 	return w
 }
 

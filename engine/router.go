@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
+	"github.com/dunlin-quic/dunlin/metrics"
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
 )
@@ -44,6 +45,7 @@ type frontDoor struct {
 
 func newRouter(e *Endpoint, sock udp.Socket) *router {
 	r := &router{e: e, sock: sock, local: sock.LocalAddr()}
+	e.observe(sock)
 	r.grow()
 	r.turn.watched.Store(true)
 	r.turn.timer = time.AfterFunc(turnTime, r.watch)
@@ -190,6 +192,7 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 	case quic.NewAttempt:
 		return r.accept(door, path, decision.Accept)
 	}
+	r.e.rejected(m.Remote, decision.Reason.String())
 	return nil
 }
 
@@ -223,6 +226,9 @@ func (r *router) deliver(w *worker, i, start, end int) {
 	p.in.SegmentSize = m.SegmentSize
 	if !w.deliver(p) {
 		r.e.counters.mailboxDrops.Add(1)
+		if m := r.e.cfg.Metrics; m != nil {
+			m.PacketsDropped(metrics.MailboxQueue, 1)
+		}
 		return
 	}
 	for _, t := range r.touched {

@@ -24,6 +24,7 @@ func (w *worker) serve(calls []call) {
 	if complete {
 		w.complete = true
 		w.e.counters.established.Add(1)
+		w.handshakeDone()
 		w.slow.Store(0)
 		w.endHandshake()
 	}

@@ -53,6 +53,7 @@ func (w *worker) step(rounds int) int {
 		}
 		w.expecting = false
 		moved = w.transmit(now, buf[:]) || moved
+		w.watched.answered(w)
 		w.notice()
 		if w.over {
 			return rounds
@@ -98,7 +99,11 @@ func (w *worker) receive(now time.Time, got *mail) bool {
 			// chose to send is none of the connection's business.
 			p.in.Path.Local = p.via.local
 		}
-		w.conn.Receive(now, p.in)
+		if w.watched == nil || w.complete {
+			w.conn.Receive(now, p.in)
+		} else {
+			w.receiveWatched(now, p)
+		}
 		w.mailbox.release(p)
 	}
 	w.endpointEvents()
@@ -260,6 +265,7 @@ func (w *worker) finish() {
 	w.mailbox.close()
 	w.endHandshake()
 	w.conn = nil
+	w.closes()
 	w.e.forget(w)
 }
 
@@ -270,10 +276,7 @@ func (w *worker) closed(err error) {
 	}
 	w.ended = true
 	w.err = err
-	if w.conn != nil {
-		st := w.conn.Stats()
-		w.stats = &st
-	}
+	w.audit = w.account(time.Now(), err)
 	w.endHandshake()
 	if w.moves != nil {
 		w.moves.settle(func(*move) (error, bool) { return err, true })

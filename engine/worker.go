@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/quic"
 )
@@ -40,6 +41,8 @@ type worker struct {
 	moves       *moves // nil while nobody cares for other paths
 	timer       timer
 	log         *slog.Logger
+	watched     *watched // nil if nobody wants figures
+	started     time.Time
 	handshaking bool // counts among Endpoint.handshakes
 	early       bool // the application begins with early data
 	established bool // OnEstablished was called
@@ -58,7 +61,7 @@ type worker struct {
 	up            chan struct{}  // closed once OnEstablished has returned; clients only
 	done          chan struct{}  // closed once OnClose has returned
 	err           error          // why the connection ended; set before done is closed
-	stats         *quic.Stats    // likewise; nil if there never was a connection
+	audit         *Audit         // likewise
 }
 
 // The states of a worker. A wake-up during a step is not lost: the step runs once more.
@@ -96,6 +99,7 @@ func (w *worker) wake() {
 		switch w.state.Load() {
 		case idle:
 			if w.state.CompareAndSwap(idle, scheduled) {
+				w.watched.asked()
 				w.e.runners.start(w)
 				return
 			}
@@ -133,6 +137,7 @@ func (w *worker) runHere(p *party) {
 func (w *worker) release() {
 	if !w.state.CompareAndSwap(running, idle) {
 		w.state.Store(scheduled)
+		w.watched.asked()
 		w.e.runners.start(w)
 	}
 }
@@ -164,7 +169,11 @@ func (w *worker) run() {
 func (w *worker) steps(p *party) {
 	w.party = p
 	for rounds := p.rounds; ; {
-		rounds = w.step(rounds)
+		if w.watched != nil {
+			rounds = w.watchedStep(rounds)
+		} else {
+			rounds = w.step(rounds)
+		}
 		if len(p.tasks) > 0 {
 			if !p.runTasks(w) {
 				return
@@ -173,6 +182,7 @@ func (w *worker) steps(p *party) {
 		}
 		if rounds <= 0 {
 			w.state.Store(scheduled)
+			w.watched.asked()
 			w.e.runners.start(w)
 			return
 		}

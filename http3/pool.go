@@ -285,7 +285,7 @@ func (c *ClientConn) closeIfOver() {
 // useEndpoint makes sure that there is an endpoint and counts a user; with t.mu held.
 func (t *Transport) useEndpoint() error {
 	if t.endpoint == nil {
-		endpoint, err := newClientEndpoint(&engine.EndpointConfig{Logger: t.Logger})
+		endpoint, err := newClientEndpoint(&engine.EndpointConfig{Logger: t.Logger, Metrics: t.Metrics})
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/metrics"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
@@ -59,6 +60,8 @@ type Transport struct {
 	DisableCompression bool
 	// Logger hears of the life of connections. Default: none.
 	Logger *slog.Logger
+	// Metrics hears of the connections. Default: none.
+	Metrics metrics.Metrics
 
 	route func(key string) (alternative, bool) // where an authority is served, if elsewhere; nil: nowhere else
 

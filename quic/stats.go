@@ -46,6 +46,9 @@ type Stats struct {
 	KeyUpdates   uint64
 }
 
+// OpenStreams returns how many streams there are, both sides' and of both directions, that are not over.
+func (c *Conn) OpenStreams() int { return len(c.streams.streams) }
+
 // connCounters are those of Stats that the connection itself counts.
 type connCounters struct {
 	HandshakeTime time.Duration

@@ -109,10 +109,13 @@ func (s *portableSocket) Send(d Datagrams) error {
 			return closedError("send")
 		case errnoIs(err, tooLarge):
 			s.sendTooLarge.Add(1)
+			s.failed(failTooLarge)
 		case errnoIs(err, noRoute) || isAddrError(err):
+			s.failed(failNoRoute)
 			return err
 		default:
 			s.sendDrops.Add(1)
+			s.failed(failDropped)
 		}
 		if len(d.Buf) == 0 {
 			return nil

@@ -196,7 +196,11 @@ func (r *reader) parseControl(m *Message, control []byte) {
 		case hdr.Level == unix.SOL_SOCKET && hdr.Type == unix.SO_RXQ_OVFL && len(data) >= 4:
 			// A counter since the socket was made, modulo 2^32.
 			dropped := load[uint32](data)
-			s.receiveDrops.Add(uint64(dropped - r.dropSeen))
+			n := uint64(dropped - r.dropSeen)
+			s.receiveDrops.Add(n)
+			if n > 0 && s.observer != nil {
+				s.observer.ReceiveDropped(n)
+			}
 			r.dropSeen = dropped
 		case hdr.Level == unix.SOL_SOCKET && hdr.Type == unix.SCM_TIMESTAMPNS && len(data) >= int(unsafe.Sizeof(unix.Timespec{})):
 			t := load[unix.Timespec](data)

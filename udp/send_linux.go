@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -96,12 +97,15 @@ func (x *sender) sendSegments(d Datagrams, b []byte, segment int) error {
 		return x.sendSingly(d, b, segment, errno)
 	case tooLarge(errno):
 		s.sendTooLarge.Add(uint64(segments(b, segment)))
+		s.failed(failTooLarge)
 		x.large = true
 		return nil
 	case noRoute(errno):
+		s.failed(failNoRoute)
 		return fmt.Errorf("udp: send to %v: %w", d.Remote, errno)
 	}
 	s.sendDrops.Add(uint64(segments(b, segment)))
+	s.failed(failDropped)
 	return nil
 }
 
@@ -140,7 +144,7 @@ func (x *sender) sendmsg(d Datagrams, b []byte, segment int) (syscall.Errno, err
 			continue
 		case x.errno == unix.EAGAIN:
 			s.sendWaits.Add(1)
-			if err := s.rc.Write(x.wait); err != nil {
+			if err := x.await(); err != nil {
 				return 0, closedError("send")
 			}
 		}
@@ -173,6 +177,17 @@ func retriesFor(e syscall.Errno) int {
 // packet's protection. The scheduler can't take a processor away from a raw call; but these do not wait.
 func (x *sender) sendOnce(fd uintptr) {
 	_, _, x.errno = unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&x.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}
+
+// await makes the system call once there is room.
+func (x *sender) await() error {
+	if x.s.observer == nil {
+		return x.s.rc.Write(x.wait)
+	}
+	began := time.Now()
+	err := x.s.rc.Write(x.wait)
+	x.s.observer.SendWaited(time.Since(began))
+	return err
 }
 
 func (x *sender) sendOrWait(fd uintptr) bool {

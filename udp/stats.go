@@ -32,6 +32,8 @@ type counters struct {
 	sendRetries       atomic.Uint64
 	gsoFallbacks      atomic.Uint64
 	icmpErrors        atomic.Uint64
+
+	observer Observer // nil if there is none
 }
 
 // Stats returns the counters.
