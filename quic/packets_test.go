@@ -298,6 +298,9 @@ func TestPacketsThatMustNotBe(t *testing.T) {
 	early := wire.AppendLong(nil, wire.ZeroRTT, Version1, s.c.local.active[0].id, s.peer.local.active[0].id, nil, 0, 4)
 	early = append(early, make([]byte, 50)...)
 	wire.PatchLength(early, len(early)-54, 54)
+	cfg := *s.c.cfg
+	cfg.EarlyData = true // as if it sent early data itself
+	s.c.cfg = &cfg
 	dropped(s, "a 0-RTT packet", early)
 }
 
