@@ -156,7 +156,7 @@ func (s *scripted) listen(side int, ctx context.Context) bool {
 	}
 	ev, err := u.NextEvent(ctx)
 	if err != nil {
-		if u.closed != (ctx.Err() == nil) {
+		if !u.closed && ctx.Err() == nil {
 			s.t.Fatalf("side %d: NextEvent: %v, closed %v", side, err, u.closed)
 		}
 		return false
