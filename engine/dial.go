@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/quic"
@@ -17,7 +18,7 @@ import (
 // at once if DialConfig.EarlyStart says so and there is a session for early data.
 // If ctx ends first, the attempt is given up and closed.
 func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialConfig) (*Connection, error) {
-	if cfg.NewApplication == nil {
+	if cfg == nil || cfg.NewApplication == nil {
 		return nil, errors.New("engine: DialConfig.NewApplication is required")
 	}
 	if ctx.Err() != nil {
@@ -93,6 +94,9 @@ const defaultAttemptDelay = 250 * time.Millisecond
 // Dial connects to address, "host:port", on an endpoint of its own that ends with the connection. A name with several
 // addresses is tried address by address (RFC 8305).
 func Dial(ctx context.Context, address string, cfg *DialConfig) (*Connection, error) {
+	if cfg == nil {
+		cfg = &DialConfig{} // in which Endpoint.Dial misses something
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -105,7 +109,7 @@ func Dial(ctx context.Context, address string, cfg *DialConfig) (*Connection, er
 	if c.QUIC != nil && c.QUIC.TLS != nil && c.QUIC.TLS.ServerName == "" {
 		q := *c.QUIC
 		q.TLS = q.TLS.Clone()
-		q.TLS.ServerName = host
+		q.TLS.ServerName, _, _ = strings.Cut(host, "%") // an IPv6 zone means nothing to the server
 		c.QUIC = &q
 	}
 	return race(ctx, remotes, &c)

@@ -31,6 +31,9 @@ type Listener struct {
 // Listen opens a socket for every address (see udp.Listen), those of cfg.Preferred included, makes an endpoint of them, and
 // listens.
 func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
+	if cfg == nil {
+		cfg = &ListenConfig{} // in which Endpoint.Listen misses something
+	}
 	if len(addresses) == 0 {
 		return nil, errors.New("engine: no address to listen on")
 	}
@@ -89,7 +92,7 @@ func (cfg *ListenConfig) prefer(sockets []udp.Socket) (*ListenConfig, error) {
 
 // Listen accepts connections from now on. An endpoint has one listener at a time.
 func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) {
-	if cfg.NewApplication == nil {
+	if cfg == nil || cfg.NewApplication == nil {
 		return nil, errors.New("engine: ListenConfig.NewApplication is required")
 	}
 	if cfg.QUIC == nil || cfg.QUIC.TLS == nil {
