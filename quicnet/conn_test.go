@@ -266,7 +266,7 @@ func TestClose(t *testing.T) {
 				})
 			}
 			for side, c := range map[string]*quicnet.Conn{"server": server, "client": client} {
-				check(side+" AcceptStream", func() error { _, err := c.AcceptUniStream(ctx); return err })
+				check(side+" AcceptStream", func() error { _, err := c.AcceptStream(ctx); return err })
 				check(side+" ReceiveDatagram", func() error { _, err := c.ReceiveDatagram(ctx, nil); return err })
 				check(side+" Done", func() error { <-c.Done(); return c.Err() })
 			}

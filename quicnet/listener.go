@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -61,15 +62,25 @@ func listen(cfg *Config, single bool, on func(*engine.ListenConfig) (*engine.Lis
 	return l, nil
 }
 
-// errBacklog closes a connection for which there is no room (RFC 9000, Section 20.1).
-var errBacklog = &quic.TransportError{Code: quic.ConnectionRefused, Reason: "the backlog of connections is full"}
+// What closes a connection for which there is no room, or no listener any more (RFC 9000, Section 20.1).
+var (
+	errBacklog        = &quic.TransportError{Code: quic.ConnectionRefused, Reason: "the backlog of connections is full"}
+	errListenerClosed = &quic.TransportError{Code: quic.ConnectionRefused, Reason: "the listener is closed"}
+)
 
 // ready takes an established connection into the backlog.
 func (l *Listener) ready(c *Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || len(l.arrived) >= l.backlog {
-		return errBacklog
+	if l.closed {
+		return errListenerClosed
+	}
+	if len(l.arrived) >= l.backlog {
+		// Those that have ended while they waited take no room.
+		l.arrived = slices.DeleteFunc(l.arrived, func(c *Conn) bool { return c.Err() != nil })
+		if len(l.arrived) >= l.backlog {
+			return errBacklog
+		}
 	}
 	l.arrived = append(l.arrived, c)
 	l.arrival.Open()

@@ -12,8 +12,7 @@ import (
 
 // ListenNet is Listen for protocols that want one byte stream per connection: its Accept returns a net.Conn, which is the
 // first bidirectional stream that the client opens, for every connection. Further streams are refused. Close stops accepting
-// and leaves alone the connections that Accept
-// has returned; the sockets are closed with the last of them.
+// and leaves alone the connections that Accept has returned; the sockets are closed with the last of them.
 func ListenNet(cfg *Config, addresses ...string) (net.Listener, error) {
 	l, err := listen(cfg, true, func(c *engine.ListenConfig) (*engine.Listener, error) {
 		return engine.Listen(c, addresses...)
@@ -95,6 +94,26 @@ func (l *lone) leaves(now time.Time) bool {
 
 // netConn is a connection with one stream as a net.Conn.
 type netConn struct{ *Stream }
+
+// Read implements net.Conn.
+func (n *netConn) Read(p []byte) (int, error) {
+	m, err := n.Stream.Read(p)
+	return m, n.failure(err)
+}
+
+// Write implements net.Conn.
+func (n *netConn) Write(p []byte) (int, error) {
+	m, err := n.Stream.Write(p)
+	return m, n.failure(err)
+}
+
+// failure returns net.ErrClosed for what fails after Close, which users of a net.Conn look for.
+func (n *netConn) failure(err error) error {
+	if err != nil && n.c.lone.left.Load() {
+		return net.ErrClosed
+	}
+	return err
+}
 
 func (n *netConn) LocalAddr() net.Addr  { return n.c.LocalAddr() }
 func (n *netConn) RemoteAddr() net.Addr { return n.c.RemoteAddr() }

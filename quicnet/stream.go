@@ -175,6 +175,13 @@ func (s *Stream) Read(p []byte) (int, error) {
 // application protocol, to send no more (RFC 9000, Section 3.5). It never blocks.
 func (s *Stream) CancelRead(code uint64) {
 	s.mu.Lock()
+	s.cancelRead(code)
+	s.mu.Unlock()
+	s.later()
+}
+
+// cancelRead is CancelRead with s.mu held, but for the step.
+func (s *Stream) cancelRead(code uint64) {
 	in := &s.in
 	in.ring.Release()
 	if in.err != io.EOF && !in.cancelled {
@@ -184,8 +191,6 @@ func (s *Stream) CancelRead(code uint64) {
 		in.end(&quic.StreamError{Stream: s.id, Code: code})
 	}
 	in.dst = nil
-	s.mu.Unlock()
-	s.later()
 }
 
 // end sets what Read returns after the buffered bytes.
@@ -233,13 +238,15 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if n == len(p) {
 		err = nil
 	}
+	if out.finished && !out.finTaken {
+		s.later() // CloseWrite was called meanwhile, and the end waits for this Write
+	}
 	return n, err
 }
 
-// CloseWrite ends the stream in this direction: the peer reads io.EOF after what was written. It does not wait.
+// CloseWrite ends the stream in this direction: the peer reads io.EOF after what was written, and what a Write that runs still
+// writes. It does not wait.
 func (s *Stream) CloseWrite() error {
-	s.writeLock.Lock()
-	defer s.writeLock.Unlock()
 	s.mu.Lock()
 	out := &s.out
 	if out.err != nil || out.finished {
@@ -257,32 +264,34 @@ func (s *Stream) CloseWrite() error {
 // everything already. It never blocks.
 func (s *Stream) CancelWrite(code uint64) {
 	s.mu.Lock()
+	s.cancelWrite(code)
+	s.mu.Unlock()
+	s.later()
+}
+
+// cancelWrite is CancelWrite with s.mu held, but for the step.
+func (s *Stream) cancelWrite(code uint64) {
 	out := &s.out
 	if !out.cancelled && out.err == nil {
 		out.cancelled, out.code = true, code
 		out.err = &quic.StreamError{Stream: s.id, Code: code}
 		out.slot.Wake()
 	}
-	s.mu.Unlock()
-	s.later()
 }
 
 // Close ends the stream in both directions: it does CloseWrite, or CancelWrite(0) if a Write waits, which then fails; and
-// CancelRead(0) if the end of what the peer sends was not read. It does not wait, and what was written is sent all the same
-// as long as the connection lives.
+// CancelRead(0). It does not wait, and what was written is sent all the same as long as the connection lives.
 func (s *Stream) Close() error {
 	s.mu.Lock()
-	busy := s.out.busy
-	unread := s.in.err != io.EOF
+	s.cancelRead(0)
+	// At once with the look at who writes: another Write must not come in between, for whose end Close would not care.
+	if s.out.busy {
+		s.cancelWrite(0)
+	} else {
+		s.out.finished = true
+	}
 	s.mu.Unlock()
-	if unread {
-		s.CancelRead(0)
-	}
-	if busy {
-		s.CancelWrite(0)
-		return nil
-	}
-	s.CloseWrite()
+	s.c.kick(s)
 	return nil
 }
 
