@@ -209,6 +209,18 @@ func (s *Server) SetSessionTicketKeys(keys [][32]byte) {
 	}
 }
 
+// Stats returns the counters of the sockets that the server serves on, one set for each call of Serve; after Shutdown and
+// Close the last ones. It may be called from any goroutine.
+func (s *Server) Stats() []engine.EndpointStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []engine.EndpointStats
+	for e := range s.endpoints {
+		all = append(all, e.Stats())
+	}
+	return all
+}
+
 // stop marks the server closed and returns what it serves on.
 func (s *Server) stop() []*engine.Endpoint {
 	s.mu.Lock()
