@@ -186,14 +186,22 @@ func TestPacer(t *testing.T) {
 // TestDocument writes tables and plots, and once more into the file that is there then.
 func TestDocument(t *testing.T) {
 	r := results{Date: time.Unix(0, 0), Command: "go run . -quick", Machine: thisMachine()}
-	for i, name := range append(slices.Clone(small), "get", "lossy", "datagrams-100") {
+	for i, name := range append(slices.Clone(small), "get", "lossy", "datagrams-100", "idle", growthStreams) {
 		w, _ := findWork(name)
 		m := measured{Name: w.name, Unit: w.unit, Kind: w.kind, Runs: 3, Size: w.full}
 		for j, peer := range w.peers() {
 			u := usage{CPU: time.Second, Mallocs: 1000, RSS: 1 << 20}
 			d := time.Duration(i+j+1) * time.Millisecond
-			m.Peers = append(m.Peers, peerSamples{peer, []sample{{
-				result: result{Units: 100 * float64(j+1), Elapsed: time.Second, Client: u, P50: d, P99: 2 * d, P999: 5 * d}, Server: u}}})
+			s := []sample{{
+				result: result{Units: 100 * float64(j+1), Elapsed: time.Second, Client: u, P50: d, P99: 2 * d, P999: 5 * d}, Server: u}}
+			switch w.kind {
+			case kindIdle:
+				s[0].Idle = &idleSample{Connections: 100, Server: [2]footprint{{}, {RSS: 2e6, Goroutines: 100}}}
+			case kindGrowth:
+				s = append(s, s[0])
+				s[0].Phase, s[1].Phase = phaseAlone, phaseGrown
+			}
+			m.Peers = append(m.Peers, peerSamples{peer, s})
 		}
 		r.Works = append(r.Works, m)
 	}
@@ -203,7 +211,7 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := readFile(t, filepath.Join(folder, documentFile))
-	for _, want := range []string{"| dunlin-h3 | 100 |", "| quic-go-h3 |", "`go run . -quick`", "1970-01-01 00:00:00 UTC", "(benchmarks/latency.svg)", "3 runs of 1 GiB"} {
+	for _, want := range []string{"| dunlin-h3 | 100 |", "| quic-go-h3 |", "`go run . -quick`", "1970-01-01 00:00:00 UTC", "(benchmarks/latency.svg)", "(benchmarks/idle.svg)", "(benchmarks/growth.svg)", "3 runs of 1 GiB"} {
 		if !strings.Contains(first, want) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}

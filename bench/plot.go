@@ -39,6 +39,23 @@ var figures = []figure{
 	{"handshakes.svg", "Handshakes", []string{"handshake-http", "resumed-http", "0rtt-http", "handshake-raw", "resumed-raw"}, "per second", scaledRate},
 	{"datagrams.svg", "Datagrams delivered", []string{"datagrams-1200", "datagrams-100"}, "per second", scaledRate},
 	{"lossy.svg", "Download with 1 % loss over 50 ms", []string{"lossy"}, "Mbit/s", scaledRate},
+	{"idle.svg", "Resident memory of an idle connection, server", []string{"idle"}, "KB", idleMemory},
+	{"growth.svg", "CPU time of a request beside what is open and idle, to that of one alone",
+		[]string{"growth-connections", growthStreams}, "ratio", growth},
+}
+
+func idleMemory(_ *measured, s []sample) float64 {
+	kb, _ := median(s, func(s sample) float64 { return s.Idle.kilobytes(s.Idle.Server) })
+	return kb
+}
+
+func growth(_ *measured, s []sample) float64 {
+	alone, _ := median(inPhase(s, phaseAlone), bothCPU)
+	grown, _ := median(inPhase(s, phaseGrown), bothCPU)
+	if alone == 0 {
+		return 0
+	}
+	return grown / alone
 }
 
 func scaledRate(m *measured, s []sample) float64 {
@@ -142,13 +159,13 @@ func (f *figure) bars(p *plot.Plot, works []*measured, peers []string) error {
 	groups := make([][]string, len(works))
 	widest := 0
 	for i, w := range works {
-		groups[i] = slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return len(w.of(peer, "")) == 0 })
+		groups[i] = slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return len(w.samples(peer)) == 0 })
 		widest = max(widest, len(groups[i]))
 	}
 	width := plotWidth * 0.6 / vg.Length(len(works)*(widest+1))
 	for i, w := range works {
 		for j, peer := range groups[i] {
-			bar, err := plotter.NewBarChart(plotter.Values{f.value(w, w.of(peer, ""))}, width)
+			bar, err := plotter.NewBarChart(plotter.Values{f.value(w, w.samples(peer))}, width)
 			if err != nil {
 				return err
 			}

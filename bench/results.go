@@ -47,13 +47,20 @@ type peerSamples struct {
 }
 
 // of returns the samples of a peer, in one phase of them.
-func (m *measured) of(peer, phase string) []sample {
+func (m *measured) of(peer, phase string) []sample { return inPhase(m.samples(peer), phase) }
+
+// samples returns all samples of a peer.
+func (m *measured) samples(peer string) []sample {
 	for _, p := range m.Peers {
 		if p.Peer == peer {
-			return slices.DeleteFunc(slices.Clone(p.Samples), func(s sample) bool { return s.Phase != phase })
+			return p.Samples
 		}
 	}
 	return nil
+}
+
+func inPhase(samples []sample, phase string) []sample {
+	return slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.Phase != phase })
 }
 
 // unit says how a work's figures are printed.
