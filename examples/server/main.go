@@ -13,5 +13,5 @@ func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "Hello over %s\n", r.Proto)
 	})
-	log.Fatal(http3.ListenAndServe("localhost:4433", "cert.pem", "key.pem", nil))
+	log.Fatal(http3.ListenAndServeTLS("localhost:4433", "cert.pem", "key.pem", nil))
 }
