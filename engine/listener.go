@@ -158,6 +158,7 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 		return nil
 	}
 	defer w.release()
+	w.accept.Context = w.tlsContext()
 	e.handshakes.Add(1)
 	w.slow.Store(handshakeSteps)
 	// The client goes on with this ID until it has seen ours.

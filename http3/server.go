@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -26,7 +27,7 @@ type Server struct {
 	// Handler answers the requests. Default http.DefaultServeMux.
 	Handler http.Handler
 	// TLSConfig holds at least a certificate, unless ListenAndServeTLS is given one. It is cloned; its NextProtos
-	// becomes "h3". What its GetConfigForClient returns must name "h3" itself.
+	// becomes "h3" and the names of Protocols. What its GetConfigForClient returns must name "h3" itself.
 	TLSConfig *tls.Config
 	// QUIC configures the connections; its TLS field is ignored. MaxBidiStreams is how many requests a client may
 	// have running at a time on one connection; of requests that it abandons, the handlers of as many again may go on,
@@ -35,6 +36,10 @@ type Server struct {
 	// Engine configures what lies around the connections: when clients must prove their address, how many connections
 	// there may be. Its QUIC, NewApplication and CloseError are ignored. Optional.
 	Engine *engine.ListenConfig
+
+	// Protocols are applications of other protocols on the same address, by the name that TLS negotiates (ALPN); clients that
+	// offer HTTP/3 too get that. Optional.
+	Protocols map[string]engine.NewApplicationFunc
 
 	// ReadHeaderTimeout bounds the time from the beginning of a request to the end of its header section; a request
 	// that takes longer is refused with H3_REQUEST_INCOMPLETE. Default 10 s.
@@ -153,7 +158,7 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 		transport = *s.QUIC
 	}
 	transport.TLS = s.TLSConfig.Clone()
-	transport.TLS.NextProtos = []string{NextProto}
+	transport.TLS.NextProtos = append([]string{NextProto}, slices.Sorted(maps.Keys(s.Protocols))...)
 	if transport.EarlyData && transport.SessionData == nil {
 		transport.SessionData = h3.SessionData(s.h3Config())
 	}
@@ -170,6 +175,11 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	base = context.WithValue(base, http.ServerContextKey, &http.Server{Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig})
 	cfg.NewApplication = func(info engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 		return s.newConn(base, info), nil
+	}
+	if len(s.Protocols) > 0 {
+		applications := maps.Clone(s.Protocols)
+		applications[NextProto] = cfg.NewApplication
+		cfg.NewApplication = engine.ByProtocol(applications)
 	}
 
 	s.mu.Lock()

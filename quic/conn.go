@@ -1,6 +1,8 @@
 package quic
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -156,7 +158,7 @@ func (c *Conn) startClient() error {
 	if c.cfg.Tokens != nil {
 		c.useCachedToken(c.cfg.Tokens.TakeToken(c.cfg.TLS.ServerName, c.version))
 	}
-	return c.startTLS()
+	return c.startTLS(context.Background())
 }
 
 // NewServer starts the server side of the connection attempt that [Demux] accepted. The caller then passes the first
@@ -187,7 +189,7 @@ func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
 	c.updateAmplification()
 	c.startTrace(in.ODCID)
 
-	if err := c.startTLS(); err != nil {
+	if err := c.startTLS(cmp.Or(in.Context, context.Background())); err != nil {
 		return nil, fmt.Errorf("quic: %w", err)
 	}
 	return c, nil

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"io"
@@ -135,6 +136,8 @@ type Accept struct {
 	ODCID      ConnectionID // of the first Initial before a Retry; DCID otherwise
 	Retried    bool
 	Validated  bool // the client proved its address by a token
+	// Context, if its owner sets it, is what callbacks of the tls.Config find as tls.ClientHelloInfo's. It is not waited for.
+	Context context.Context
 
 	// The protection of the Initial packets, so that NewServer need not derive it again.
 	sealer *protect.Sealer

@@ -68,14 +68,14 @@ func tlsError(err error) *TransportError {
 }
 
 // startTLS starts the TLS handshake.
-func (c *Conn) startTLS() error {
+func (c *Conn) startTLS(ctx context.Context) error {
 	qc := &tls.QUICConfig{TLSConfig: c.cfg.sessionTLS[c.hs.chosen], EnableSessionEvents: true}
 	if c.side == Client {
 		c.tls = tls.QUICClient(qc)
 	} else {
 		c.tls = tls.QUICServer(qc)
 	}
-	if err := c.tls.Start(context.Background()); err != nil {
+	if err := c.tls.Start(ctx); err != nil {
 		c.closeTLS()
 		return err
 	}
