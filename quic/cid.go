@@ -278,7 +278,10 @@ func (c *Conn) handleNewConnectionID(f wire.NewConnectionIDFrame) *TransportErro
 		p.active = append(p.active, n)
 	}
 	// Other paths get one when there is something to send on them: of some, nothing will be heard again.
-	c.ensureDCID(c.path)
+	if c.ensureDCID(c.path) && c.roam != nil {
+		// A path that was validated when there was none for it.
+		c.pursue()
+	}
 	return nil
 }
 

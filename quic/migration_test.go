@@ -338,6 +338,26 @@ func TestMigrateWithoutSpareCID(t *testing.T) {
 	}
 }
 
+// The peer retires the connection IDs of both paths while one is validated, and the ID for it comes last.
+func TestMigrateWithLateCID(t *testing.T) {
+	s := newScript(t, Client)
+	if err := s.c.Migrate(s.now, movedAddr); err != nil {
+		t.Fatal(err)
+	}
+	f := s.wantOne(s.sent(), wire.FramePathChallenge)
+	data, _ := wire.ParsePathChallenge(f.b)
+	s.send(newCIDFrame(maxIssuedCIDs, maxIssuedCIDs))
+	s.receiveFrom(f.path, s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+	if s.c.Path() == f.path || !s.c.Migrating() {
+		t.Fatal("moved without a connection ID")
+	}
+	s.send(newCIDFrame(maxIssuedCIDs+1, maxIssuedCIDs))
+	if s.c.Path() != f.path || s.c.path.dcidSeq != maxIssuedCIDs+1 {
+		t.Errorf("at %v with connection ID %d", s.c.Path(), s.c.path.dcidSeq)
+	}
+	s.wantOpen()
+}
+
 // What anybody sends from however many addresses, the events that nobody asks for are few.
 func TestPathEventsAreBounded(t *testing.T) {
 	s := newScript(t, Server)
