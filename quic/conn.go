@@ -39,7 +39,7 @@ type Conn struct {
 	crypto   cryptoStream // of 1-RTT packets
 
 	keys        protect.AppKeys
-	dropKeysAt  monotime.Time // when the keys before the last key update go
+	keysUpdated monotime.Time // when the peer updated keys last, as long as those before are kept
 	recv        recovery.Received
 	rec         recovery.Recovery
 	streams     streamTable

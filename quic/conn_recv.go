@@ -289,8 +289,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		return d.drop(packetDrop, qlog.DroppedDuplicate)
 	}
 	if o.Updated {
-		// RFC 9001, Section 6.5.
-		c.dropKeysAt = c.now.Add(3 * c.rec.PTO(recovery.AppData))
+		c.keysUpdated = c.now
 		if c.trace != nil {
 			c.trace.peerUpdated = true
 		}

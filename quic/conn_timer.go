@@ -28,7 +28,7 @@ func (c *Conn) deadline() monotime.Time {
 	t := monotime.Min(c.rec.Timeout(), c.idleDeadline())
 	t = monotime.Min(t, c.keepAliveDeadline())
 	t = monotime.Min(t, c.stallDeadline())
-	t = monotime.Min(t, c.dropKeysAt)
+	t = monotime.Min(t, c.oldKeysDeadline())
 	t = monotime.Min(t, c.pathDeadline())
 	t = monotime.Min(t, c.shrinkDeadline())
 	t = monotime.Min(t, c.earlyDeadline())
@@ -84,8 +84,8 @@ func (c *Conn) HandleTimeout(now time.Time) {
 	if due(c.now, c.keepAliveDeadline()) || due(c.now, c.stallDeadline()) {
 		c.sendPing = true
 	}
-	if due(c.now, c.dropKeysAt) {
-		c.dropKeysAt = 0
+	if due(c.now, c.oldKeysDeadline()) {
+		c.keysUpdated = 0
 		c.keys.DropPrevious()
 	}
 	if due(c.now, c.earlyDeadline()) {
@@ -100,6 +100,17 @@ func (c *Conn) HandleTimeout(now time.Time) {
 	if c.trace != nil {
 		c.trace.observe()
 	}
+}
+
+// oldKeysDeadline returns when the keys before the peer's last key update go, zero if there are none.
+//
+// RFC 9001, Section 6.5: after three PTO, by what is known of the path by then. Until that, the peer's next update can't be
+// followed, and on a path that is new the PTO is a guess that the first round trip corrects.
+func (c *Conn) oldKeysDeadline() monotime.Time {
+	if c.keysUpdated.IsZero() {
+		return 0
+	}
+	return c.keysUpdated.Add(3 * c.rec.PTO(recovery.AppData))
 }
 
 // idleShrink is how long a connection is quiet before it gives back the memory that it needs only while packets come and

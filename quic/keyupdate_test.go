@@ -68,6 +68,29 @@ func TestKeyUpdateReordering(t *testing.T) {
 	}
 }
 
+// Who has just come to a path keeps old keys no longer than a round trip there tells, so that a peer that knows the path can
+// update again.
+func TestKeyUpdatesAfterMigration(t *testing.T) {
+	for side := range Side(2) {
+		p := newTestPair(t)
+		p.establish()
+		p.idle(5 * time.Second)
+		p.migrate(movedAddr)
+		for range 2 {
+			p.run("key update", func() bool {
+				// The owner asks again, whatever else there is to do.
+				p.now = p.now.Add(time.Millisecond)
+				return p.conn[side].InitiateKeyUpdate()
+			})
+			start := p.now
+			p.transfer(side, 100_000)
+			if d := p.now.Sub(start); d > time.Second {
+				t.Errorf("%v: 100 kB after a key update take %v", side, d)
+			}
+		}
+	}
+}
+
 // RFC 9001, Section 6.2 (MUST 2): a peer that acknowledges a packet under new keys has them, and must use them.
 // RFC 9001, Section 6.4 (MUST 1).
 func TestKeyUpdateNotFollowed(t *testing.T) {
