@@ -60,7 +60,7 @@ func (c *Conn) usePreferredAddress(tp *wire.TransportParameters) {
 		// RFC 9000, Section 9.6.3: one of the same family.
 		address = p.IPv6
 	}
-	if !c.cfg.IgnorePreferredAddress && address.IsValid() && address != current &&
+	if !c.cfg.IgnorePreferredAddress && mayBeServer(address) && address != current &&
 		reach(address.Addr()) >= reach(current.Addr()) {
 		c.roaming().preferred = address
 	}
@@ -72,16 +72,35 @@ func (c *Conn) usePreferredAddress(tp *wire.TransportParameters) {
 // reach.
 func reach(a netip.Addr) int {
 	switch {
-	case a.IsMulticast() || a.IsUnspecified():
-		return -1
-	case a.IsLoopback():
+	case a.IsLoopback() || a.IsUnspecified():
 		return 0
 	case a.IsLinkLocalUnicast():
 		return 1
-	case a.IsPrivate():
+	case a.IsPrivate() || sharedAddresses.Contains(a.Unmap()):
 		return 2
 	}
 	return 3
+}
+
+// sharedAddresses is the network between customers and the NAT of their carrier (RFC 6598).
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// noServer are addresses that no server has, and IPv6 addresses that stand for IPv4 ones, which a system or a gateway nearby
+// may send to instead: how far those reach can't be told. RFC 6890; RFC 4291, Section 2.5.5; RFC 6052, Section 2.1; RFC 8215.
+var noServer = [...]netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/128"), netip.MustParsePrefix("ff00::/8"),
+	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
+}
+
+// mayBeServer reports whether packets may be sent to an address of which only a server says that it is its own.
+func mayBeServer(a netip.AddrPort) bool {
+	for _, p := range noServer {
+		if p.Contains(a.Addr()) {
+			return false
+		}
+	}
+	return a.IsValid() && a.Port() != 0 && !a.Addr().Is4In6()
 }
 
 // startPreferredAddress begins to move a client to the server's preferred address, once the handshake is confirmed.

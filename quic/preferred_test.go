@@ -246,3 +246,41 @@ func TestPreferredAddressConfig(t *testing.T) {
 		}
 	}
 }
+
+// RFC 9000, Section 21.5.3: no server makes a client send to what is no server, or what only the client may reach.
+func TestPreferredAddressesNotTried(t *testing.T) {
+	for _, tt := range []struct {
+		current, preferred string
+		want               bool
+	}{
+		{"198.51.100.1:443", "198.51.100.2:444", true},
+		{"198.51.100.1:443", "198.51.100.2:0", false},
+		{"198.51.100.1:443", "0.0.0.1:443", false},
+		{"198.51.100.1:443", "255.255.255.255:443", false},
+		{"198.51.100.1:443", "240.0.0.1:443", false},
+		{"198.51.100.1:443", "100.64.0.1:443", false},
+		{"198.51.100.1:443", "169.254.0.1:443", false},
+		{"100.64.0.2:443", "100.64.0.1:443", true},
+		{"127.0.0.1:443", "127.0.0.1:444", true},
+		{"0.0.0.0:443", "127.0.0.1:444", true},
+		{"[2001:db8::1]:443", "[2001:db8::2]:444", true},
+		{"[2001:db8::1]:443", "[2001:db8::2]:0", false},
+		{"[2001:db8::1]:443", "[::]:444", false},
+		{"[2001:db8::1]:443", "[::1]:444", false},
+		{"[2001:db8::1]:443", "[fd00::1]:444", false},
+		{"[2001:db8::1]:443", "[ff02::1]:444", false},
+		{"[2001:db8::1]:443", "[::ffff:0.0.0.0]:444", false},
+		{"[2001:db8::1]:443", "[::ffff:203.0.113.1]:444", false},
+		{"[2001:db8::1]:443", "[64:ff9b::a00:1]:444", false},
+		{"[64:ff9b::cb00:7101]:443", "[::1]:444", false},
+		{"[64:ff9b::cb00:7101]:443", "[2001:db8::2]:444", true},
+	} {
+		p := newTestPair(t)
+		c, to := p.conn[Client], netip.MustParseAddrPort(tt.preferred)
+		c.path.addr.Remote = netip.MustParseAddrPort(tt.current)
+		c.usePreferredAddress(&wire.TransportParameters{Preferred: &wire.PreferredAddress{IPv4: to, IPv6: to}})
+		if got := c.roam != nil && c.roam.preferred.IsValid(); got != tt.want {
+			t.Errorf("from %v to %v: %v, want %v", tt.current, tt.preferred, got, tt.want)
+		}
+	}
+}
