@@ -336,7 +336,8 @@ func (e *Endpoint) Addrs() []netip.AddrPort {
 
 // Shutdown ends the endpoint with good manners: new connection attempts are refused, applications that are a [Drainer]
 // drain, and when all connections are gone the sockets are closed. When ctx ends first, the remaining connections are
-// closed with CloseError and Shutdown returns the context's error. It must not be called from an application's method.
+// closed with CloseError and Shutdown returns the context's error. Connections that their peers have closed are gone at once.
+// It must not be called from an application's method.
 func (e *Endpoint) Shutdown(ctx context.Context) error {
 	err := e.drain(ctx, nil)
 	return errors.Join(err, e.Close())

@@ -205,3 +205,40 @@ func TestCloseListener(t *testing.T) {
 		}
 	})
 }
+
+// Shutdown does not wait for connections that their peers have closed: nothing that may still come would be answered.
+func TestShutdownLeavesDraining(t *testing.T) {
+	for _, when := range []string{"before", "while"} {
+		t.Run(when+" Shutdown waits", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newScripted()
+				p := newPair(t, ListenConfig{NewApplication: server.app})
+				defer p.close(t)
+				c, err := p.dial(t.Context(), newCaller().app)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				down := make(chan error, 1)
+				shutdown := func() { down <- p.listener.Shutdown(t.Context()) }
+				if when == "while" {
+					go shutdown()
+					synctest.Wait()
+				}
+				c.Close(nil)
+				<-server.closed
+				synctest.Wait() // the step that told so has ended
+				closed := time.Now()
+				if when == "before" {
+					go shutdown()
+				}
+				if err := <-down; err != nil {
+					t.Error(err)
+				}
+				if d := time.Since(closed); d != 0 {
+					t.Errorf("Shutdown has waited %v", d)
+				}
+			})
+		})
+	}
+}

@@ -55,7 +55,8 @@ func (w *worker) step(rounds int) int {
 		moved = w.transmit(now, buf[:]) || moved
 		w.watched.answered(w)
 		w.notice()
-		if w.over {
+		// RFC 9000, Section 10.2: before sockets are closed nobody need wait for packets that would not be answered anyway.
+		if w.over = w.over || w.leaving && w.conn.Draining(); w.over {
 			return rounds
 		}
 		if !moved && w.backlog.head == nil {
@@ -120,7 +121,7 @@ func (w *worker) handleTimeout(now time.Time) {
 // obey does what other goroutines asked for.
 func (w *worker) obey(now time.Time, got *mail) {
 	if got.drain {
-		w.drain = true
+		w.drain, w.leaving = true, true
 	}
 	if got.refused != nil && !w.conn.Established() {
 		got.end = ending{abandon, got.refused}

@@ -48,6 +48,7 @@ type worker struct {
 	established bool // OnEstablished was called
 	complete    bool // the handshake is
 	drain       bool // the application is still to be told to drain
+	leaving     bool // Shutdown waits for the connection to be gone
 	cause       error
 	ended       bool         // OnClose was called
 	over        bool         // nothing is owed to the peer any more

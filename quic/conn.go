@@ -272,6 +272,10 @@ func (c *Conn) Confirmed() bool { return c.confirmed }
 // [net.ErrClosed]. Nil while it has not.
 func (c *Conn) Err() error { return c.err }
 
+// Draining reports that the peer ended the connection, so that nothing is sent any more, whatever arrives. An owner that is
+// about to close its sockets need not wait for [EndpointDrained] then (RFC 9000, Section 10.2).
+func (c *Conn) Draining() bool { return c.state == stateDraining }
+
 // InitiateKeyUpdate replaces the keys that protect 1-RTT packets (RFC 9001, Section 6). It reports whether it did: not before the
 // handshake is confirmed, and not while the last update is fresh.
 func (c *Conn) InitiateKeyUpdate() bool {
