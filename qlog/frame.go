@@ -34,6 +34,10 @@ const (
 	FrameHandshakeDone      FrameType = "handshake_done"
 	FrameDatagram           FrameType = "datagram"
 	FrameUnknown            FrameType = "unknown"
+
+	// The draft leaves the names of other extensions' frames open.
+	FrameAckFrequency FrameType = "ack_frequency"
+	FrameImmediateAck FrameType = "immediate_ack"
 )
 
 // AckRange is a range of acknowledged packet numbers, both included.
@@ -49,13 +53,15 @@ type Frame struct {
 	Fin      bool
 	Code     uint64 // error code; of FrameUnknown its type
 	// Value is the final size of a reset, the limit that a MAX frame raises or that a BLOCKED frame names, or the sequence
-	// number of a connection ID.
+	// number of a connection ID or of ACK_FREQUENCY.
 	Value uint64
-	// Second is the reliable size of RESET_STREAM_AT and the Retire Prior To of NEW_CONNECTION_ID.
-	Second uint64
-	Uni    bool // MAX_STREAMS and STREAMS_BLOCKED for unidirectional streams
+	// Second is the reliable size of RESET_STREAM_AT, the Retire Prior To of NEW_CONNECTION_ID and the Ack-Eliciting Threshold
+	// of ACK_FREQUENCY.
+	Second     uint64
+	Reordering uint64 // the Reordering Threshold of ACK_FREQUENCY
+	Uni        bool   // MAX_STREAMS and STREAMS_BLOCKED for unidirectional streams
 
-	Delay          time.Duration // of an ACK frame
+	Delay          time.Duration // of an ACK frame, or that ACK_FREQUENCY asks for
 	Ranges         []AckRange
 	ECN            bool // the counts are there
 	ECT0, ECT1, CE uint64
@@ -139,6 +145,11 @@ func (f *Frame) append(b []byte) []byte {
 		o.hex("data", f.Data)
 	case FrameConnectionClose:
 		f.close(&o)
+	case FrameAckFrequency:
+		o.mustUint("sequence_number", f.Value)
+		o.mustUint("ack_eliciting_threshold", f.Second)
+		o.ms("requested_max_ack_delay", f.Delay)
+		o.mustUint("reordering_threshold", f.Reordering)
 	case FrameUnknown:
 		o.mustUint("frame_type_bytes", f.Code)
 	}

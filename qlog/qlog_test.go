@@ -148,6 +148,9 @@ func TestFrames(t *testing.T) {
 			`{"frame_type":"connection_close","error_space":"application","error":"http_no_error","error_code":256,"reason_bytes":"ff"}`},
 		{Frame{Type: FrameHandshakeDone}, `{"frame_type":"handshake_done"}`},
 		{Frame{Type: FrameDatagram, Length: 6}, `{"frame_type":"datagram","raw":{"length":6,"payload_length":6}}`},
+		{Frame{Type: FrameAckFrequency, Value: 3, Second: 10, Delay: 25 * time.Millisecond, Reordering: 4},
+			`{"frame_type":"ack_frequency","sequence_number":3,"ack_eliciting_threshold":10,"requested_max_ack_delay":25.0,"reordering_threshold":4}`},
+		{Frame{Type: FrameImmediateAck}, `{"frame_type":"immediate_ack"}`},
 		{Frame{Type: FrameUnknown, Code: 66}, `{"frame_type":"unknown","frame_type_bytes":66}`},
 	} {
 		if got := string(test.frame.append(nil)); got != test.want {

@@ -32,7 +32,7 @@ type ackFrequency struct {
 
 // negotiateAckFrequency learns whether the peer takes ACK_FREQUENCY frames.
 func (c *Conn) negotiateAckFrequency(tp *wire.TransportParameters) {
-	if tp.HasMinAckDelay && !c.cfg.NoAckFrequency {
+	if tp.HasMinAckDelay && c.cfg.AckFrequency {
 		c.ackFrequency = &ackFrequency{
 			minDelay: tp.MinAckDelay, maxDelay: tp.MaxAckDelay,
 			wanted: wire.AckFrequencyFrame{Threshold: 1, Reordering: 1, MaxAckDelay: uint64(tp.MaxAckDelay / time.Microsecond)},
@@ -98,6 +98,19 @@ func (c *Conn) ackFrequencyFate(seq uint64, acked bool) {
 	// The same frame again would do, but for its number: only what is newer counts, if this one was merely late.
 	q.wanted.Seq++
 	q.due = true
+}
+
+// handleAckRequest processes an ACK_FREQUENCY or IMMEDIATE_ACK frame.
+func (c *Conn) handleAckRequest(t wire.FrameType, b []byte) (int, *TransportError) {
+	if t == wire.FrameImmediateAck {
+		c.recv.AckNow()
+		return 1, nil
+	}
+	f, n := wire.ParseAckFrequency(b)
+	if n == 0 {
+		return 0, nil
+	}
+	return n, c.handleAckFrequency(f)
 }
 
 // handleAckFrequency processes an ACK_FREQUENCY frame.

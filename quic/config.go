@@ -63,9 +63,11 @@ type Config struct {
 	// So QUIC can be told from other protocols that share a socket with it (RFC 9443).
 	NoQUICBitGrease bool
 
-	// NoAckFrequency neither asks the peer to acknowledge less often while much is sent, nor lets it ask for that
-	// (draft-ietf-quic-ack-frequency).
-	NoAckFrequency bool
+	// AckFrequency asks a peer that takes such requests (draft-ietf-quic-ack-frequency) for sixteen acknowledgments of a
+	// congestion window, when that is large, instead of one for every second packet: for paths on which acknowledgments are
+	// dear, as they are where the way back is narrow. Feedback becomes coarser by that, and queues longer, BBR's above all,
+	// which is why it is off by default. What the peer asks for is done in any case.
+	AckFrequency bool
 
 	// ConnectionIDs generates the connection IDs that this side issues. Default: 8 random bytes.
 	ConnectionIDs ConnectionIDGenerator

@@ -238,15 +238,8 @@ func (c *Conn) handleConnControl(in *packetIn, t wire.FrameType, b []byte) (int,
 			c.handlePathResponse(data)
 		}
 		return n, nil
-	case wire.FrameAckFrequency:
-		f, n := wire.ParseAckFrequency(b)
-		if n == 0 {
-			return 0, nil
-		}
-		return n, c.handleAckFrequency(f)
-	case wire.FrameImmediateAck:
-		c.recv.AckNow()
-		return 1, nil
+	case wire.FrameAckFrequency, wire.FrameImmediateAck:
+		return c.handleAckRequest(t, b)
 	case wire.FrameHandshakeDone:
 		// RFC 9000, Section 19.20: clients have nothing to confirm to a server.
 		if c.side == Server {

@@ -263,9 +263,7 @@ func (c *Conn) ownParameters() wire.TransportParameters {
 	tp.MaxIdleTimeout = c.cfg.IdleTimeout
 	tp.DisableActiveMigration = c.cfg.DisableActiveMigration
 	tp.GreaseQUICBit = !c.cfg.NoQUICBitGrease
-	if !c.cfg.NoAckFrequency {
-		tp.HasMinAckDelay, tp.MinAckDelay = true, ownMinAckDelay
-	}
+	tp.HasMinAckDelay, tp.MinAckDelay = true, ownMinAckDelay
 	return tp
 }
 

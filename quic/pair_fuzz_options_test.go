@@ -55,6 +55,7 @@ func newFuzzPair(t *testing.T, script []byte) *fuzzPair {
 				}
 			}
 			c.NoQUICBitGrease = second&(fuzzNoQUICBit<<side) != 0
+			c.AckFrequency = !c.NoQUICBitGrease
 			c.DisableActiveMigration = second&fuzzNoMigration != 0
 			if second&fuzzLargePaths != 0 {
 				c.MaxPacketSize = 9000

@@ -1,6 +1,8 @@
 package quic
 
 import (
+	"time"
+
 	"github.com/dunlin-quic/dunlin/internal/wire"
 	"github.com/dunlin-quic/dunlin/qlog"
 )
@@ -45,11 +47,14 @@ func (t *tracing) parseFrame(q *qlog.Frame, b []byte, exponent uint8) (n int) {
 		f, n = wire.ParseCrypto(b)
 		*q = qlog.Frame{Type: qlog.FrameCrypto, Offset: f.Offset, Length: len(f.Data)}
 	case wire.FrameAckFrequency:
-		// The draft has no name for it and the next one.
-		q.Type, q.Code = qlog.FrameUnknown, uint64(typ)
-		_, n = wire.ParseAckFrequency(b)
+		var f wire.AckFrequencyFrame
+		f, n = wire.ParseAckFrequency(b)
+		*q = qlog.Frame{
+			Type: qlog.FrameAckFrequency, Value: f.Seq, Second: f.Threshold, Reordering: f.Reordering,
+			Delay: time.Duration(min(f.MaxAckDelay, 1<<40)) * time.Microsecond, // more is not valid by far
+		}
 	case wire.FrameImmediateAck:
-		q.Type, q.Code, n = qlog.FrameUnknown, uint64(typ), 1
+		q.Type, n = qlog.FrameImmediateAck, 1
 	case wire.FrameHandshakeDone:
 		q.Type, n = qlog.FrameHandshakeDone, 1
 	case wire.FrameDatagram, wire.FrameDatagramLen:

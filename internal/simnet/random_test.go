@@ -156,6 +156,7 @@ func randomRun(t *testing.T, seed uint64) uint32 {
 		for _, c := range []*quic.Config{o.client, o.server} {
 			c.CongestionControl = quic.CongestionControl(rng.IntN(3))
 			c.NoPacing = rng.IntN(5) == 0
+			c.AckFrequency = seed%3 == 0
 			c.StreamWindow = maybe(rng, 0.2, func() int { return 2000 + rng.IntN(20000) })
 			c.ConnWindow = maybe(rng, 0.2, func() int { return 3000 + rng.IntN(20000) })
 			c.MaxBidiStreams = maybe(rng, 0.2, func() int { return 1 + rng.IntN(3) })
