@@ -82,6 +82,7 @@ func (p *party) runTasks(w *worker) bool {
 		now = w.e.pace.run(t, now)
 		running = false
 		if !r.turn.move(&p.turn, stepping) {
+			t.Flush() // the step that followed was too early for it
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// tasker is a server's application that answers each stream by a task; the first byte that comes says how.
+// tasker is the application of a server's connections that answers each stream by a task; the first byte that comes says how.
 type tasker struct {
 	Base
 	block chan struct{} // tasks of kind "b" and "y" wait until it is closed
@@ -73,13 +74,16 @@ func (x *answer) Run() {
 
 func (x *answer) Flush() { x.session.Flush() }
 
-func (a *tasker) ProcessWrites(*Session) error {
+func (a *tasker) ProcessWrites(s *Session) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, x := range a.done {
+	a.done = slices.DeleteFunc(a.done, func(x *answer) bool {
+		if x.session != s {
+			return false
+		}
 		x.stream.TryWrite([]byte{x.kind}, true)
-	}
-	a.done = nil
+		return true
+	})
 	return nil
 }
 
