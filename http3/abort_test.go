@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestAbortPoints abandons requests on either side at every stage, with bodies that are small, large and without end, and
-// sees that the other side hears of it and that the connection goes on.
+// TestAbortPoints abandons requests on either side at every stage, with bodies that are small, large and without end, over each
+// version of HTTP, and sees that the other side hears of it and that requests afterwards are served.
 func TestAbortPoints(t *testing.T) {
 	bodies := map[string]func() io.Reader{
 		"no body":         func() io.Reader { return nil },
@@ -40,14 +40,23 @@ func TestAbortPoints(t *testing.T) {
 			}
 		},
 	}
+	sites := map[string]func(h http.Handler) *site{
+		"HTTP/1.1": func(h http.Handler) *site { return newTCPSite(t, h, false) },
+		"HTTP/2":   func(h http.Handler) *site { return newTCPSite(t, h, true) },
+		"HTTP/3":   func(h http.Handler) *site { return newSite(t, h, nil) },
+	}
 	for bodyName, body := range bodies {
 		for stageName, stage := range stages {
-			for _, side := range []string{"client", "server"} {
-				t.Run(side+"/"+bodyName+"/"+stageName, func(t *testing.T) {
+			for _, c := range []struct{ proto, side string }{
+				{"HTTP/1.1", "client"}, {"HTTP/2", "client"}, {"HTTP/3", "client"},
+				{"HTTP/1.1", "server"}, {"HTTP/2", "server"}, {"HTTP/3", "server"},
+			} {
+				proto, side := c.proto, c.side
+				t.Run(proto+"/"+side+"/"+bodyName+"/"+stageName, func(t *testing.T) {
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
 					ended := make(chan error, 1)
-					s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s := sites[proto](http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						if r.URL.Path == "/after" {
 							io.WriteString(w, "still here")
 							return
@@ -56,14 +65,20 @@ func TestAbortPoints(t *testing.T) {
 							stage(w, r, func() { ended <- nil; panic(http.ErrAbortHandler) })
 							return
 						}
+						if proto == "HTTP/1.1" {
+							http.NewResponseController(w).EnableFullDuplex()
+						}
 						stage(w, r, cancel)
+						if proto == "HTTP/1.1" {
+							io.Copy(io.Discard, r.Body) // else it does not see the end of the connection
+						}
 						select {
 						case <-r.Context().Done():
 							ended <- r.Context().Err()
 						case <-time.After(10 * time.Second):
 							ended <- errors.New("the handler's context did not end")
 						}
-					}), nil)
+					}))
 					s.get(t, "/after")
 					res, err := s.client.Do(s.newRequest(t, "POST", "/", body()).WithContext(ctx))
 					if err == nil {

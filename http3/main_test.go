@@ -25,8 +25,8 @@ type site struct {
 	url       string
 	addr      string
 	client    *http.Client
-	server    *http3.Server    // nil over HTTP/2
-	transport *http3.Transport // nil over HTTP/2
+	server    *http3.Server    // nil over TCP
+	transport *http3.Transport // nil over TCP
 	served    chan error
 	tag       string // sent with requests as X-Tag, if set
 }
@@ -63,11 +63,11 @@ func newSite(t testing.TB, h http.Handler, prepare func(*http3.Server, *http3.Tr
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// newHTTP2Site does the same with net/http's HTTP/2.
-func newHTTP2Site(t testing.TB, h http.Handler) *site {
+// newTCPSite does the same with net/http, with HTTP/2 or HTTP/1.1.
+func newTCPSite(t testing.TB, h http.Handler, http2 bool) *site {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
-	server.EnableHTTP2 = true
+	server.EnableHTTP2 = http2
 	server.Config.ErrorLog = slog.NewLogLogger(quiet.Handler(), slog.LevelError)
 	server.StartTLS()
 	client := server.Client()

@@ -52,7 +52,7 @@ func oddities() (all []behaviour) {
 		}), ""})
 	}
 	for _, status := range []int{200, 204, 205, 299, 304, 404, 500, 600, 999} {
-		add(behaviour{fmt.Sprint("status ", status), func(n *notes, w http.ResponseWriter, r *http.Request) {
+		add(behaviour{fmt.Sprint("text status ", status), func(n *notes, w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			w.WriteHeader(status)
 			_, err := io.WriteString(w, "body")
@@ -85,7 +85,10 @@ func oddities() (all []behaviour) {
 		w.Header().Set("X-Sum", "1")
 	}, do("HEAD", "/", nil, nil), "200 OK"})
 	add(behaviour{"Hijack", func(n *notes, w http.ResponseWriter, r *http.Request) {
-		_, _, err := http.NewResponseController(w).Hijack()
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			c.Close()
+		}
 		n.handledf("unsupported %v", errors.Is(err, http.ErrNotSupported))
 	}, get, "unsupported true"})
 	add(behaviour{"cookies", func(n *notes, w http.ResponseWriter, r *http.Request) {

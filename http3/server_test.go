@@ -409,30 +409,6 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestThousandRequestsAtOnce(t *testing.T) {
-	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s %s", r.URL.Path, body)
-	}), nil)
-	var wg sync.WaitGroup
-	for i := range 1000 {
-		wg.Go(func() {
-			text := strings.Repeat(fmt.Sprint(i, " "), i%50)
-			res, err := s.client.Do(s.newRequest(t, "POST", fmt.Sprintf("/%d", i), strings.NewReader(text)))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer res.Body.Close()
-			body, err := io.ReadAll(res.Body)
-			if want := fmt.Sprintf("/%d %s", i, text); string(body) != want || err != nil {
-				t.Errorf("got %q %v, want %q", body, err, want)
-			}
-		})
-	}
-	wg.Wait()
-}
-
 // TestAbandonedRequestsAreBounded: a client that abandons requests at once gains no more handlers than its streams
 // allow twice.
 func TestAbandonedRequestsAreBounded(t *testing.T) {
@@ -696,7 +672,7 @@ func TestListen(t *testing.T) {
 
 func TestAltSvc(t *testing.T) {
 	h := http3.WithAltSvc(4433, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
-	s := newHTTP2Site(t, h)
+	s := newTCPSite(t, h, true)
 	res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
 	if err != nil {
 		t.Fatal(err)

@@ -76,6 +76,9 @@ func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *s
 		newSoakClient(t, toRestless.Addr(), ledger), newSoakClient(t, toRestless.Addr(), ledger),
 	}
 	clients[1].mustSucceed = true
+	for _, c := range clients[:3] {
+		c.longest = min(10*time.Second, *soakTime/10) // in the end more than the idle timeout
+	}
 	for _, c := range clients {
 		c.ledger = ledger
 	}

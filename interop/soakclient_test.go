@@ -26,11 +26,12 @@ type soakClient struct {
 	base        string
 	ledger      *ledger
 	transport   *http3.Transport
-	mustSucceed bool // requests that nobody abandons
+	mustSucceed bool          // requests that nobody abandons
+	longest     time.Duration // pause: an orderly end waits for it
 }
 
 func newSoakClient(t *testing.T, addr netip.AddrPort, l *ledger) *soakClient {
-	return &soakClient{t: t, base: urlOf(addr), ledger: l, transport: &http3.Transport{
+	return &soakClient{t: t, base: urlOf(addr), ledger: l, longest: time.Second, transport: &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: testIdentity(t).pool},
 		QUIC:            &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 10 * time.Second, KeepAlive: time.Second},
 	}}
@@ -68,7 +69,7 @@ var soakSizes = sync.OnceValue(func() (sizes []int64) {
 })
 
 // chance makes a plan: mostly small and short, some of it large or long, and a third of it abandoned.
-func chance(rng *rand.Rand) soakPlan {
+func chance(rng *rand.Rand, longest time.Duration) soakPlan {
 	size := func() int64 { return soakSizes()[rng.IntN(len(soakSizes()))] }
 	p := soakPlan{answer: size(), serverBreaks: -1, bodyBreaks: -1, readOnly: -1}
 	if rng.IntN(2) == 0 {
@@ -76,7 +77,7 @@ func chance(rng *rand.Rand) soakPlan {
 		p.echo = rng.IntN(4) == 0
 	}
 	if rng.IntN(10) == 0 {
-		p.pause = time.Duration(rng.Int64N(int64(min(10*time.Second, *soakTime/10)))) // longer than the idle timeout
+		p.pause = time.Duration(rng.Int64N(int64(longest)))
 	}
 	switch rng.IntN(15) {
 	case 0:
@@ -99,7 +100,7 @@ func chance(rng *rand.Rand) soakPlan {
 
 // request makes one request and notes what became of it.
 func (c *soakClient) request(rng *rand.Rand) {
-	p := chance(rng)
+	p := chance(rng, c.longest)
 	id := c.ledger.open(p.upload == 0)
 	acked, err := c.carryOut(id, p)
 	own := p.serverBreaks >= 0 || p.bodyBreaks >= 0 || p.readOnly >= 0 || p.cancel > 0
@@ -117,9 +118,12 @@ func (c *soakClient) request(rng *rand.Rand) {
 
 var errStuck = errors.New("neither answered nor failed")
 
+// soakPatience is how long a request may take on a machine that has much else to do.
+const soakPatience = 2 * time.Minute
+
 // carryOut returns the digest of the body that the server confirms.
 func (c *soakClient) carryOut(id uint64, p soakPlan) (acked string, err error) {
-	ctx, end := context.WithTimeoutCause(context.Background(), patience, errStuck)
+	ctx, end := context.WithTimeoutCause(context.Background(), soakPatience, errStuck)
 	defer end()
 	if p.cancel > 0 {
 		var cancel context.CancelFunc

@@ -61,7 +61,7 @@ func (s *soakServer) start() {
 func (s *soakServer) end(ctx context.Context, orderly bool) {
 	s.t.Helper()
 	if orderly {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), soakPatience)
 		defer cancel()
 		if err := s.server.Shutdown(ctx); err != nil {
 			s.t.Errorf("shutdown: %v", err)

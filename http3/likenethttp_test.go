@@ -20,13 +20,13 @@ import (
 	"time"
 )
 
-// behaviour is something that users of net/http can observe: it must be the same over HTTP/2 and HTTP/3. What the
+// behaviour is something that users of net/http can observe: it must be the same over HTTP/1.1, HTTP/2 and HTTP/3. What the
 // client and the handler note in the transcript is compared.
 type behaviour struct {
 	name    string
 	handler func(n *notes, w http.ResponseWriter, r *http.Request)
 	client  func(t *testing.T, n *notes, s *site)
-	want    string // must be part of the transcript, so that both can't fail alike
+	want    string // must be part of the transcript, so that all can't fail alike
 }
 
 // notes is the transcript of a behaviour. Client and handler write to a section each, for they run concurrently.
@@ -166,7 +166,11 @@ func behaviours() []behaviour {
 		r.Header.Set("X-Long", strings.Repeat("a long", 2000))
 		r.Header.Set("User-Agent", "")
 	}), "one=1; two=2"})
-	for _, status := range []int{200, 201, 202, 203, 204, 205, 206, 301, 304, 307, 400, 404, 418, 429, 500, 503, 599, 700} {
+	statuses := []int{600, 700, 999}
+	for status := 200; status < 600; status++ {
+		statuses = append(statuses, status)
+	}
+	for _, status := range statuses {
 		add(behaviour{fmt.Sprintf("status %d", status), func(n *notes, w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
@@ -174,7 +178,12 @@ func behaviours() []behaviour {
 			n.handledf("write: %v", err)
 		}, get, fmt.Sprint(status)})
 	}
-	sizes := []int{0, 1, 100, 511, 513, 2047, 4095, 4096, 4097, 8192, 16383, 16385, 65535, 65536, 65537, 200_000, 1<<20 + 7}
+	// Around what fits a packet, the buffers of both sides, the length that a varint of another length has, frames of HTTP/2,
+	// what a reader and a writer share, QUIC's and HTTP/2's windows.
+	sizes := []int{
+		0, 1, 63, 64, 100, 511, 512, 513, 1100, 1199, 1252, 1452, 2047, 2048, 2049, 4095, 4096, 4097, 8192, 16383, 16384, 16385,
+		32767, 32768, 32769, 65535, 65536, 65537, 200_000, 512<<10 - 1, 512 << 10, 512<<10 + 1, 1<<20 + 7, 2<<20 + 1,
+	}
 	for _, size := range sizes {
 		body := pattern(size)
 		for _, way := range []string{"one write", "declared length", "flushed", "pieces", "reader"} {
@@ -300,6 +309,57 @@ func behaviours() []behaviour {
 	}, do("POST", "/", func() io.Reader { return onlyReader{bytes.NewReader(pattern(70_000))} }, func(r *http.Request) {
 		r.Trailer = http.Header{"X-Sum": {"42"}, "X-None": nil}
 	}), "X-Sum=[\"42\"]"})
+	for _, size := range []int{1, 4096, 16384, 65536, 512 << 10} {
+		add(behaviour{fmt.Sprintf("trailers of any length %d", size), func(n *notes, w http.ResponseWriter, r *http.Request) {
+			n.handledRequest(r)
+			w.Write(pattern(size))
+			w.Header().Set(http.TrailerPrefix+"X-Large", strings.Repeat("t", min(size, 20_000)))
+			w.(http.Flusher).Flush()
+		}, do("POST", "/", func() io.Reader { return onlyReader{bytes.NewReader(pattern(size))} }, func(r *http.Request) {
+			r.Trailer = http.Header{"X-Large": {strings.Repeat("t", min(size, 20_000))}}
+		}), "X-Large"})
+	}
+	for _, count := range []int{10, 100, 500} {
+		many := func(h http.Header) {
+			for i := range count {
+				h.Set(fmt.Sprint("X-Field-", i), strings.Repeat("v", i%70))
+			}
+		}
+		add(behaviour{fmt.Sprintf("many header fields %d", count), func(n *notes, w http.ResponseWriter, r *http.Request) {
+			n.handledRequest(r)
+			many(w.Header())
+		}, do("GET", "/", nil, func(r *http.Request) { many(r.Header) }), fmt.Sprint("X-Field-", count-1)})
+	}
+	for _, size := range []int{1000, 4096, 16384, 32768, 60_000} {
+		big := strings.Repeat("b", size)
+		add(behaviour{fmt.Sprintf("big header field %d", size), func(n *notes, w http.ResponseWriter, r *http.Request) {
+			n.handledRequest(r)
+			w.Header().Set("X-Big", big)
+		}, do("GET", "/", nil, func(r *http.Request) { r.Header.Set("X-Big", big) }), "X-Big"})
+	}
+	add(behaviour{"slow writer", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		for piece := range slices.Chunk(pattern(50), 1) {
+			w.Write(piece)
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Millisecond)
+		}
+	}, get, digest(pattern(50))})
+	add(behaviour{"slow reader of a response", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		k, err := w.Write(pattern(3 << 20))
+		n.handledf("%d %v", k, err)
+	}, func(t *testing.T, n *notes, s *site) {
+		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		k, err := io.CopyBuffer(&slowWriter{}, onlyReader{res.Body}, make([]byte, 64<<10))
+		n.sawf("%d %v", k, err)
+	}, "3145728 <nil>"})
+	add(behaviour{"slow reader of a request", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		k, err := io.CopyBuffer(&slowWriter{}, onlyReader{r.Body}, make([]byte, 64<<10))
+		n.handledf("%d %v", k, err)
+	}, do("POST", "/", func() io.Reader { return bytes.NewReader(pattern(3 << 20)) }, nil), "3145728 <nil>"})
 	add(behaviour{"gzip is undone", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		n.handledf("%s", r.Header.Get("Accept-Encoding"))
 		w.Header().Set("Content-Encoding", "gzip")
@@ -344,14 +404,27 @@ func behaviours() []behaviour {
 		n.sawResponse(res, err)
 	}, "body broke off"})
 	add(behaviour{"client cancels while the handler waits", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		close(n.step)
 		<-r.Context().Done()
 		n.handledf("context: %v", r.Context().Err())
 	}, func(t *testing.T, n *notes, s *site) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			<-n.step // one that is cancelled on its way may never have a handler
+			cancel()
+		}()
+		_, err := s.client.Do(s.newRequest(t, "GET", "/", nil).WithContext(ctx))
+		n.sawf("canceled: %v", errors.Is(err, context.Canceled))
+	}, "context: context canceled"})
+	add(behaviour{"client's deadline passes", func(n *notes, w http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}, func(t *testing.T, n *notes, s *site) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 		defer cancel()
 		_, err := s.client.Do(s.newRequest(t, "GET", "/", nil).WithContext(ctx))
-		n.sawf("deadline: %v", errors.Is(err, context.DeadlineExceeded))
-	}, "context: context canceled"})
+		var timeout interface{ Timeout() bool }
+		n.sawf("gave up: %v %v", errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout())
+	}, "gave up: true true"})
 	add(behaviour{"client closes the response body early", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		var err error
 		for err == nil {
@@ -460,6 +533,7 @@ func behaviours() []behaviour {
 	}, "WORD 19;"})
 	add(behaviour{"reverse order", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		// The response is complete before the request is.
+		http.NewResponseController(w).EnableFullDuplex()
 		io.WriteString(w, "early")
 		w.(http.Flusher).Flush()
 		n.handledRequest(r)
@@ -488,22 +562,29 @@ func (*slowWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestLikeHTTP2 runs every behaviour over net/http's HTTP/2 and over this package, and compares.
-func TestLikeHTTP2(t *testing.T) {
+// TestLikeNetHTTP runs every behaviour over net/http's HTTP/1.1 and HTTP/2 and over this package, and compares. What differs,
+// and may, is in differences.
+func TestLikeNetHTTP(t *testing.T) {
 	cases := append(behaviours(), oddities()...)
-	// One connection of either kind serves all cases, one at a time: what one leaves behind would show in the next.
+	// One server of each kind serves all cases, one at a time: what one leaves behind would show in the next.
 	var handlers sync.Map // by tag: a request that was given up may arrive after its case is over
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, _ := handlers.Load(r.Header.Get("X-Tag"))
 		r.Header.Del("X-Tag")
 		handler.(func(http.ResponseWriter, *http.Request))(w, r)
 	})
-	two, three := newHTTP2Site(t, h), newSite(t, h, nil)
+	sites := map[string]*site{"HTTP/1.1": newTCPSite(t, h, false), "HTTP/2": newTCPSite(t, h, true), "HTTP/3": newSite(t, h, nil)}
+	names, seen := make(map[string]bool), make(map[*difference]bool)
 	for _, b := range cases {
+		if names[b.name] {
+			t.Errorf("two cases are called %q", b.name)
+		}
+		names[b.name] = true
 		t.Run(b.name, func(t *testing.T) {
-			run := func(proto string, s *site) string {
+			transcript := func(proto string) string {
 				n := &notes{step: make(chan struct{})}
 				handled := make(chan struct{})
+				s := sites[proto]
 				s.tag = proto + " " + b.name
 				handlers.Store(s.tag, func(w http.ResponseWriter, r *http.Request) {
 					defer close(handled)
@@ -520,13 +601,25 @@ func TestLikeHTTP2(t *testing.T) {
 				}
 				return n.String()
 			}
-			want, got := run("HTTP/2", two), run("HTTP/3", three)
-			if got != want {
-				t.Errorf("over HTTP/3:\n%s\nover HTTP/2:\n%s", got, want)
-			}
-			if !strings.Contains(got, b.want) {
-				t.Errorf("%q is not part of:\n%s", b.want, got)
+			want := transcript("HTTP/2")
+			for _, proto := range []string{"HTTP/1.1", "HTTP/3"} {
+				got := transcript(proto)
+				if got != want {
+					if d := differenceOf(proto, b.name); d != nil {
+						seen[d] = true
+					} else {
+						t.Errorf("over %s:\n%s\nover HTTP/2:\n%s", proto, got, want)
+					}
+				}
+				if proto == "HTTP/3" && !strings.Contains(got, b.want) {
+					t.Errorf("%q is not part of:\n%s", b.want, got)
+				}
 			}
 		})
+	}
+	for i := range differences {
+		if d := &differences[i]; !seen[d] && !t.Failed() {
+			t.Errorf("no case shows any more: over %s: %s", d.proto, d.reason)
+		}
 	}
 }
