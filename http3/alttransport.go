@@ -31,7 +31,7 @@ type AltTransport struct {
 	HTTPSRecords HTTPSResolver
 	// HeadStart is how long a new connection over QUIC may keep a request from going over TCP. Default 300 ms.
 	HeadStart time.Duration
-	// MaxOrigins bounds the origins that are remembered. Default 1,000.
+	// MaxOrigins bounds the origins that are remembered. Default 1,000; a negative number remembers none.
 	MaxOrigins int
 
 	once   sync.Once
@@ -63,7 +63,7 @@ func (t *AltTransport) init() {
 	if t.now == nil {
 		t.book.now = time.Now
 	}
-	t.book.max = t.MaxOrigins
+	t.book.max = max(t.MaxOrigins, 0)
 	if t.MaxOrigins == 0 {
 		t.book.max = defaultMaxOrigins
 	}
@@ -96,7 +96,7 @@ func (t *AltTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.book.drop(key, a) // RFC 7838, Section 6
 		if again := body.again(); again != nil {
 			res.Body.Close()
-			return t.overTCP(key, again)
+			return t.instead(key, req, again)
 		}
 	case err == nil:
 		t.learn(key, res)
@@ -105,7 +105,7 @@ func (t *AltTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			t.book.result(key, false)
 		}
 		if again := body.again(); again != nil {
-			return t.overTCP(key, again)
+			return t.instead(key, req, again)
 		}
 	}
 	if res != nil {
@@ -203,6 +203,15 @@ func (t *AltTransport) overTCP(key string, req *http.Request) (*http.Response, e
 	res, err := t.TCP.RoundTrip(req)
 	if err == nil && res.TLS != nil {
 		t.learn(key, res)
+	}
+	return res, err
+}
+
+// instead sends again, which is req with its body once more, over TCP.
+func (t *AltTransport) instead(key string, req, again *http.Request) (*http.Response, error) {
+	res, err := t.overTCP(key, again)
+	if err == nil {
+		res.Request = req
 	}
 	return res, err
 }
@@ -305,11 +314,16 @@ type untouchedBody struct {
 	touched bool // something was read
 	closed  bool // Close was called, and is owed to the body
 	settled bool
+	kept    bool // the body is another's
 }
 
 // Read implements io.Reader.
 func (b *untouchedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
+	if b.kept {
+		b.mu.Unlock()
+		return 0, http.ErrBodyReadAfterClose
+	}
 	b.touched = true
 	b.mu.Unlock()
 	return b.ReadCloser.Read(p)
@@ -318,7 +332,7 @@ func (b *untouchedBody) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (b *untouchedBody) Close() error {
 	b.mu.Lock()
-	if !b.touched && !b.settled {
+	if b.kept || !b.touched && !b.settled {
 		b.closed = true
 		b.mu.Unlock()
 		return nil
@@ -327,20 +341,21 @@ func (b *untouchedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// keep takes the body back, if nobody has read of it.
+// keep takes the body back, if nobody has read of it: who has had it before, and may not have noticed yet that it is over, can
+// neither read nor close it any more.
 func (b *untouchedBody) keep() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.touched {
 		return false
 	}
-	b.closed, b.settled = false, true
+	b.kept = true
 	return true
 }
 
 func (b *untouchedBody) settle() {
 	b.mu.Lock()
-	owed := b.closed && !b.settled
+	owed := b.closed && !b.settled && !b.kept
 	b.settled = true
 	b.mu.Unlock()
 	if owed {

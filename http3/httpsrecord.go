@@ -60,6 +60,7 @@ func lookupRecords(ctx context.Context, r HTTPSResolver, key string, now time.Ti
 			return nil, minRecordsTTL, err
 		}
 		ttl = max(ttl, minRecordsTTL)
+		records = slices.Clone(records) // the resolver may have them in a cache
 		slices.SortStableFunc(records, func(a, b HTTPSRecord) int { return int(a.Priority) - int(b.Priority) })
 		if len(records) > 0 && records[0].Priority == 0 {
 			alias := strings.TrimSuffix(records[0].Target, ".")
