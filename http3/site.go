@@ -27,10 +27,13 @@ type Site struct {
 	HTTP3 *Server
 	TCP   *http.Server
 
-	udp  *Listener
-	tcp  []net.Listener
-	stop sync.Once
-	over chan struct{} // closed by Shutdown and Close
+	mu      sync.Mutex // guards what follows, and the servers until Listen has completed them
+	udp     *Listener  // nil before Listen
+	tcp     []net.Listener
+	serving bool
+	closing bool          // Shutdown or Close was called
+	over    chan struct{} // closed when one of them is done; nil before Listen
+	stop    sync.Once
 }
 
 // ListenAndServeTLS serves handler over HTTP/1.1, HTTP/2 and HTTP/3 on one address, with the certificate and key of two PEM
@@ -63,8 +66,16 @@ func (s *Site) ListenAndServe() error {
 }
 
 // Listen opens the sockets: clients that connect from now on are served by Serve. Of a port 0 the system chooses one that is
-// free for all.
+// free for all. It returns http.ErrServerClosed after Shutdown or Close.
 func (s *Site) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return http.ErrServerClosed
+	}
+	if s.udp != nil {
+		return errors.New("http3: the Site listens already")
+	}
 	addr := s.Addr
 	if addr == "" {
 		addr = ":443"
@@ -73,20 +84,21 @@ func (s *Site) Listen() error {
 	if err != nil {
 		return err
 	}
-	s.over = make(chan struct{})
+	var udp *Listener
 	for try := 1; ; try++ {
-		if s.udp, err = Listen(addr); err != nil {
+		if udp, err = Listen(addr); err != nil {
 			return err
 		}
-		if s.tcp, err = listenTCP(s.udp.Addrs()); err == nil {
+		if s.tcp, err = listenTCP(udp.Addrs()); err == nil {
 			break
 		}
-		s.udp.Close()
+		udp.Close()
 		// What is free for UDP may be taken for TCP.
 		if port != "0" || !errors.Is(err, syscall.EADDRINUSE) || try == portTries {
 			return err
 		}
 	}
+	s.udp, s.over = udp, make(chan struct{})
 	s.configure()
 	return nil
 }
@@ -131,12 +143,22 @@ func listenTCP(addrs []net.Addr) ([]net.Listener, error) {
 	return listeners, nil
 }
 
-// Addrs returns the addresses that Listen has bound, those of UDP.
-func (s *Site) Addrs() []net.Addr { return s.udp.Addrs() }
+// Addrs returns the addresses that Listen has bound, those of UDP; nil before.
+func (s *Site) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.udp == nil {
+		return nil
+	}
+	return s.udp.Addrs()
+}
 
 // Serve serves until Shutdown or Close, of which it returns http.ErrServerClosed, or until a socket fails: then it closes all
 // and returns why. Call it once, after Listen.
 func (s *Site) Serve() error {
+	if err := s.serve(); err != nil {
+		return err
+	}
 	failed := make(chan error, 1+len(s.tcp))
 	go func() { failed <- s.HTTP3.Serve(s.udp) }()
 	for _, l := range s.tcp {
@@ -155,9 +177,28 @@ func (s *Site) Serve() error {
 	return first
 }
 
+// serve notes that Serve runs, if it may.
+func (s *Site) serve() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.udp == nil && s.closing:
+		return http.ErrServerClosed
+	case s.udp == nil:
+		return errors.New("http3: Serve before Listen")
+	case s.serving:
+		return errors.New("http3: Serve called twice")
+	}
+	s.serving = true
+	return nil
+}
+
 // Shutdown stops accepting, lets the requests that run be answered, and closes. When ctx ends first, what remains is closed and
-// Shutdown returns the context's error. Call it after Listen.
+// Shutdown returns the context's error. It may be called at any time, from any goroutine.
 func (s *Site) Shutdown(ctx context.Context) error {
+	if !s.close() {
+		return nil
+	}
 	defer s.stop.Do(func() { close(s.over) })
 	tcp := make(chan error, 1)
 	go func() { tcp <- s.TCP.Shutdown(ctx) }()
@@ -165,10 +206,21 @@ func (s *Site) Shutdown(ctx context.Context) error {
 	return errors.Join(err, s.closeAll())
 }
 
-// Close closes all sockets and connections at once. Call it after Listen.
+// Close closes all sockets and connections at once. It may be called at any time, from any goroutine.
 func (s *Site) Close() error {
+	if !s.close() {
+		return nil
+	}
 	defer s.stop.Do(func() { close(s.over) })
 	return s.closeAll()
+}
+
+// close makes a later Listen fail. It returns whether there was one.
+func (s *Site) close() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closing = true
+	return s.udp != nil
 }
 
 func (s *Site) closeAll() error {

@@ -97,3 +97,60 @@ func TestSite(t *testing.T) {
 		t.Error("served without a certificate")
 	}
 }
+
+// TestSiteOutOfOrder calls what a Site has in orders that are wrong or unlucky.
+func TestSiteOutOfOrder(t *testing.T) {
+	newSite := func() *http3.Site {
+		return &http3.Site{Addr: "127.0.0.1:0", TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate}},
+			HTTP3: &http3.Server{Logger: quiet}}
+	}
+	s := newSite()
+	if err := s.Serve(); err == nil || err == http.ErrServerClosed || s.Addrs() != nil {
+		t.Errorf("Serve before Listen: %v", err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err == nil {
+		t.Error("listens twice")
+	}
+	addr := s.Addrs()[0].String()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown before Serve: %v", err)
+	}
+	if err := s.Serve(); err != http.ErrServerClosed {
+		t.Errorf("Serve after Shutdown: %v", err)
+	}
+	if err := s.Serve(); err == nil {
+		t.Error("serves twice")
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close after Shutdown: %v", err)
+	}
+	again := newSite()
+	again.Addr = addr
+	if err := again.Listen(); err != nil {
+		t.Errorf("the port is not free: %v", err)
+	}
+	again.Close()
+
+	for _, end := range []func(*http3.Site) error{(*http3.Site).Close, func(s *http3.Site) error { return s.Shutdown(t.Context()) }} {
+		s := newSite()
+		if err := end(s); err != nil {
+			t.Error(err)
+		}
+		if err := s.ListenAndServe(); err != http.ErrServerClosed {
+			t.Errorf("ListenAndServe after the end: %v", err)
+		}
+		for range 20 {
+			s, served := newSite(), make(chan error)
+			go func() { served <- s.ListenAndServe() }()
+			if err := end(s); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; err != http.ErrServerClosed {
+				t.Errorf("ended meanwhile: %v", err)
+			}
+		}
+	}
+}
