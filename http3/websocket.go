@@ -29,8 +29,11 @@ func websocketAccept(key string) string {
 
 // WebSocketHandler returns a handler that shows WebSocket requests of HTTP/3 to h as those of HTTP/1.1: method GET, the header
 // fields of an Upgrade, and a ResponseWriter that is an http.Hijacker. So h accepts WebSockets with any library that does for
-// net/http, whatever the version of HTTP; a handler that has hijacked may return and leave the connection to others. Other
-// requests go to h as they are. The server needs [Server.ExtendedConnect].
+// net/http, whatever the version of HTTP; a handler that has hijacked may return and leave the connection to others. Any
+// answer but an accepted WebSocket refuses it: a 2xx status of h, which would open it in HTTP/3, is sent as 501. Other requests
+// go to h as they are. The server needs [Server.ExtendedConnect].
+//
+// Other than in HTTP/1.1 a hijacked connection remains the server's: Shutdown waits for it, Close closes it.
 func WebSocketHandler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocol := r.Header[protocolKey]
@@ -50,12 +53,16 @@ func WebSocketHandler(h http.Handler) http.Handler {
 		upgrade.Header.Set("Sec-WebSocket-Key", base64.StdEncoding.EncodeToString(key[:]))
 		upgrade.Body, upgrade.ContentLength = http.NoBody, 0
 		u := &websocketResponse{ResponseWriter: w, own: own}
+		defer u.leave()
 		h.ServeHTTP(u, upgrade)
-		if u.conn != nil {
+		switch {
+		case u.conn != nil:
 			select {
 			case <-u.conn.closed:
 			case <-own.x.stream.Context().Done():
 			}
+		case !u.answered:
+			u.WriteHeader(http.StatusNotImplemented)
 		}
 	})
 }
@@ -64,26 +71,77 @@ func WebSocketHandler(h http.Handler) http.Handler {
 type websocketResponse struct {
 	http.ResponseWriter
 	own      *response
-	accepted bool // WriteHeader was called with 101
+	answered bool // WriteHeader was called with another final status than 101
+	accepted bool // it was called with 101
 	conn     *websocketConn
 }
 
 // Unwrap is for http.ResponseController.
 func (u *websocketResponse) Unwrap() http.ResponseWriter { return u.ResponseWriter }
 
-// WriteHeader turns the 101 of an Upgrade into the 200 of CONNECT.
+// WriteHeader turns the 101 of an Upgrade into the 200 of CONNECT, which nothing else may become.
 func (u *websocketResponse) WriteHeader(status int) {
-	if status == http.StatusSwitchingProtocols {
+	switch {
+	case u.conn != nil:
+		u.own.misuse("WriteHeader on a hijacked connection")
+		return
+	case status == http.StatusSwitchingProtocols:
 		u.accepted = true
 		return
 	}
-	u.ResponseWriter.WriteHeader(status)
+	u.answered = u.answered || status >= 200
+	u.ResponseWriter.WriteHeader(refusal(status))
 }
+
+// refusal returns the status that stands for an answer other than 101.
+func refusal(status int) int {
+	if status >= 200 && status < 300 {
+		return http.StatusNotImplemented // RFC 9220, Section 3
+	}
+	return status
+}
+
+// begin is what has to happen before the body of a refusal.
+func (u *websocketResponse) begin() error {
+	switch {
+	case u.conn != nil:
+		return http.ErrHijacked
+	case u.accepted:
+		return http.ErrBodyNotAllowed
+	case !u.answered:
+		u.WriteHeader(http.StatusOK)
+	}
+	return nil
+}
+
+// Write implements http.ResponseWriter.
+func (u *websocketResponse) Write(p []byte) (int, error) {
+	if err := u.begin(); err != nil {
+		return 0, err
+	}
+	return u.ResponseWriter.Write(p)
+}
+
+// Flush implements http.Flusher.
+func (u *websocketResponse) Flush() { _ = u.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (u *websocketResponse) FlushError() error {
+	if err := u.begin(); err != nil {
+		return err
+	}
+	return http.NewResponseController(u.ResponseWriter).Flush()
+}
+
+var errHijackLate = errors.New("http3: Hijack after the response has begun")
 
 // Hijack implements http.Hijacker.
 func (u *websocketResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if u.conn != nil {
 		return nil, nil, http.ErrHijacked
+	}
+	if u.answered {
+		return nil, nil, errHijackLate
 	}
 	c := &websocketConn{serverTunnel: serverTunnel{u.own.x}, w: u, closed: make(chan struct{})}
 	if u.accepted {
@@ -95,16 +153,33 @@ func (u *websocketResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return c, bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c)), nil
 }
 
+// leave takes the response away from the hijacked connection before the handler returns.
+func (u *websocketResponse) leave() {
+	c := u.conn
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	if !c.upgraded && !c.refused {
+		c.serverTunnel.Close() // without a response, as an HTTP/1.1 connection would have been
+	}
+}
+
 // websocketConn is the hijacked connection. A library that writes its own response writes it here, and what follows are
 // bytes of the WebSocket.
 type websocketConn struct {
 	serverTunnel
-	w        *websocketResponse
-	head     []byte // of the library's own response, until it is complete
+	w      *websocketResponse
+	once   sync.Once
+	closed chan struct{}
+
+	mu       sync.Mutex // guards what follows and the response
+	head     []byte     // of the library's own response, until it is complete
 	upgraded bool
 	refused  bool // by another response
-	once     sync.Once
-	closed   chan struct{}
+	over     bool // no response can be written any more
 }
 
 var errUpgradeHead = errors.New("http3: the response to the Upgrade is malformed or too long")
@@ -114,6 +189,14 @@ const maxUpgradeHead = 16 << 10
 
 // accept sends the header section; header are fields in addition to those in the ResponseWriter.
 func (c *websocketConn) accept(header http.Header) error {
+	c.addHeader(header)
+	c.upgraded = true
+	c.w.ResponseWriter.WriteHeader(http.StatusOK)
+	return c.w.own.FlushError()
+}
+
+// addHeader adds fields to those of the response and drops the ones that are about an HTTP/1.1 connection.
+func (c *websocketConn) addHeader(header http.Header) {
 	to := c.w.Header()
 	for key, values := range header {
 		to[key] = values
@@ -121,15 +204,30 @@ func (c *websocketConn) accept(header http.Header) error {
 	for _, key := range []string{"Connection", "Upgrade", "Sec-Websocket-Accept"} {
 		delete(to, key)
 	}
-	c.upgraded = true
-	c.w.ResponseWriter.WriteHeader(http.StatusOK)
-	return c.w.own.FlushError()
 }
 
 // Write implements net.Conn.
 func (c *websocketConn) Write(p []byte) (int, error) {
-	if c.upgraded {
-		return c.serverTunnel.Write(p)
+	c.mu.Lock()
+	n := 0
+	var err error
+	if !c.upgraded {
+		n, err = c.respond(p)
+	}
+	upgraded := c.upgraded
+	c.mu.Unlock()
+	if err != nil || !upgraded || n > 0 && n == len(p) {
+		return n, err
+	}
+	m, err := c.serverTunnel.Write(p[n:])
+	return n + m, err
+}
+
+// respond takes bytes of the library's own response, and returns how many of p were that: all, or those before the first of
+// the WebSocket.
+func (c *websocketConn) respond(p []byte) (int, error) {
+	if c.over {
+		return 0, net.ErrClosed
 	}
 	if c.refused {
 		return c.w.ResponseWriter.Write(p)
@@ -146,33 +244,30 @@ func (c *websocketConn) Write(p []byte) (int, error) {
 	head := c.head[:end]
 	c.head = nil
 	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), nil)
-	if err != nil {
+	switch {
+	case err != nil || res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols:
+		c.over = true
 		return 0, errUpgradeHead
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		return end - before, c.accept(res.Header)
 	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		err = c.accept(res.Header)
-	} else {
-		c.refused = true
-		for key, values := range res.Header {
-			c.w.Header()[key] = values
-		}
-		c.w.ResponseWriter.WriteHeader(res.StatusCode)
-	}
-	if rest := p[end-before:]; err == nil && len(rest) > 0 {
-		_, err = c.Write(rest)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	c.refused = true
+	c.addHeader(res.Header)
+	c.w.ResponseWriter.WriteHeader(refusal(res.StatusCode))
+	n, err := c.w.ResponseWriter.Write(p[end-before:])
+	return end - before + n, err
 }
 
 // Close implements net.Conn. What was written arrives.
 func (c *websocketConn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
+		c.mu.Lock()
+		c.over = true
+		upgraded := c.upgraded
+		c.mu.Unlock()
 		err = nil
-		if c.upgraded {
+		if upgraded {
 			err = c.CloseWrite()
 			c.x.stream.CancelRead(h3.NoError)
 		}
