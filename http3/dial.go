@@ -222,7 +222,7 @@ func (c *ClientConn) connect(
 		QUIC: &transport,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			driver := h3driver.NewClient(&h3driver.Config{
-				H3:          &h3.Config{MaxFieldSectionSize: t.maxResponseHeaderBytes()},
+				H3:          &h3.Config{MaxFieldSectionSize: t.maxResponseHeaderBytes(), NoDatagrams: noDatagrams(t.QUIC)},
 				OnEvent:     c.onEvent,
 				IdleTimeout: positive(t.IdleConnTimeout, defaultIdleConnTimeout),
 			})

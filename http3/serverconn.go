@@ -64,8 +64,11 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 }
 
 func (s *Server) h3Config() *h3.Config {
-	return &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes, ExtendedConnect: s.ExtendedConnect}
+	return &h3.Config{MaxFieldSectionSize: s.MaxHeaderBytes, ExtendedConnect: s.ExtendedConnect, NoDatagrams: noDatagrams(s.QUIC)}
 }
+
+// noDatagrams reports whether QUIC refuses datagrams: peers may take the offer of HTTP's alone for an error.
+func noDatagrams(cfg *quic.Config) bool { return cfg != nil && cfg.MaxDatagramFrame < 0 }
 
 // maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request
 // that its client abandons makes room for another at once, though its handler may take its time to notice.

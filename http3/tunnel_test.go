@@ -311,3 +311,26 @@ func TestWebSocketHandler(t *testing.T) {
 		res.Body.Close()
 	}
 }
+
+// TestNoDatagramOffer turns QUIC's datagrams off on either side: HTTP's are not offered then, and tunnels go without.
+func TestNoDatagramOffer(t *testing.T) {
+	for _, server := range []bool{false, true} {
+		s := newSite(t, echoTunnel(t), func(s *http3.Server, c *http3.Transport) {
+			s.ExtendedConnect = true
+			if none := (&quic.Config{MaxDatagramFrame: -1}); server {
+				s.QUIC = none
+			} else {
+				c.QUIC = none
+			}
+		})
+		res, err := s.connect(t, "/", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tunnel := res.Body.(http3.Tunnel)
+		if err := tunnel.SendDatagram(t.Context(), []byte("x")); !errors.Is(err, h3.ErrDatagrams) || tunnel.MaxDatagramLen() != 0 {
+			t.Errorf("server %v: %v", server, err)
+		}
+		tunnel.Close()
+	}
+}
