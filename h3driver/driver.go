@@ -378,10 +378,15 @@ func (d *driver) tell(ev Event) {
 			break
 		}
 		s.queuedInterim++
-	case EventReset, EventStreamClosed:
+	case EventReset, EventStopSending, EventStreamClosed:
+		if s.retracted {
+			d.mu.Unlock()
+			return
+		}
 		// Nobody has heard of this request, and nobody will.
-		if d.side == quic.Server && s.queuedHeaders {
+		if d.side == quic.Server && s.queuedHeaders && ev.Kind != EventStopSending {
 			d.events.retract(s)
+			s.retracted = true
 			refuse = h3.RequestCancelled
 		}
 	}

@@ -108,3 +108,30 @@ func TestHeaderTimeout(t *testing.T) {
 		t.Errorf("the other request: %v", err)
 	}
 }
+
+// TestAbandonedRequestIsNotToldOf: of a request that its client abandoned before anybody fetched it, nothing is heard later
+// either.
+func TestAbandonedRequestIsNotToldOf(t *testing.T) {
+	p := listen(t, &options{})
+	c := p.dial(t, quic.Config{}, &rawClient{events: make(chan quic.Event, 100)})
+	id := send(t, c, headersFrame(postFields...), false)
+	err := c.Do(func(s *engine.Session) {
+		st := s.Conn().Stream(id)
+		st.Reset(uint64(h3.RequestCancelled))
+		st.StopSending(uint64(h3.RequestCancelled))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := send(t, c, headersFrame(getFields...), true)
+	server := <-p.servers
+	for arrived := false; !arrived; {
+		err := server.Do(testContext(t), func(s *engine.Session, _ *h3.Conn) { arrived = s.Conn().Stream(good) != nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ev := next(t, server, EventHeaders); ev.Stream.ID() != good {
+		t.Errorf("request %d was told, want %d", ev.Stream.ID(), good)
+	}
+}

@@ -185,7 +185,7 @@ func (s *scripted) listen(side int, ctx context.Context) bool {
 		}
 	case EventReset, EventStopSending:
 		if !u.live[ev.Stream] || ev.Err == nil {
-			s.t.Fatalf("event %v: %v", ev.Kind, ev.Err)
+			s.t.Fatalf("side %d: event %v of stream %d, of which none may come: %v", side, ev.Kind, ev.Stream.ID(), ev.Err)
 		}
 	case EventStreamClosed:
 		if !u.live[ev.Stream] {

@@ -31,6 +31,7 @@ type Stream struct {
 
 	// Guarded by d.mu: see eventQueue.
 	queuedHeaders bool
+	retracted     bool
 	queuedInterim int
 	datagrams     blocking.Gate // one has arrived, or none will any more; likewise
 
