@@ -364,9 +364,8 @@ func FuzzScript(f *testing.F) {
 		if len(script) > 2048 {
 			return
 		}
-		// Twice empties all sync.Pools: their channels and timers belong to the script before.
-		runtime.GC()
-		runtime.GC()
+		emptyPools()
+		defer emptyPools()
 		synctest.Test(t, func(t *testing.T) {
 			s := &scripted{t: t, script: script}
 			s.connect()
@@ -417,4 +416,10 @@ func (s *scripted) checkBounds() {
 			s.t.Fatalf("side %d: %d events wait, with %d streams", side, events, live)
 		}
 	}
+}
+
+// emptyPools throws away what is in sync.Pools: channels and timers don't leave or enter the bubble of a script.
+func emptyPools() {
+	runtime.GC()
+	runtime.GC()
 }
