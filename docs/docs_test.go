@@ -56,21 +56,23 @@ func TestNamedTests(t *testing.T) {
 		}
 		return false
 	}
-	// In the table of features: `package: TestOne, TestTwo`.
+	// In tables: `package: TestOne, TestTwo`.
 	row := regexp.MustCompile("`([a-z0-9/]+): ((?:Test|Fuzz|Example)[\\w, ]*)`")
-	rows := row.FindAllStringSubmatch(read(t, "docs/FEATURES.md"), -1)
-	if len(rows) < 50 {
-		t.Errorf("only %d references to tests found in docs/FEATURES.md", len(rows))
-	}
-	for _, m := range rows {
-		for name := range strings.SplitSeq(m[2], ", ") {
-			if !functions[m[1]][name] {
-				t.Errorf("docs/FEATURES.md: package %s has no %s", m[1], name)
+	for _, doc := range []string{"docs/FEATURES.md", "docs/SECURITY-TESTS.md"} {
+		rows := row.FindAllStringSubmatch(read(t, doc), -1)
+		if len(rows) < 50 {
+			t.Errorf("only %d references to tests found in %s", len(rows), doc)
+		}
+		for _, m := range rows {
+			for name := range strings.SplitSeq(m[2], ", ") {
+				if !functions[m[1]][name] {
+					t.Errorf("%s: package %s has no %s", doc, m[1], name)
+				}
 			}
 		}
 	}
 	mentioned := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`)
-	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/INTEROP.md"} {
+	for _, doc := range []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/INTEROP.md", "docs/SECURITY-TESTS.md"} {
 		for _, name := range mentioned.FindAllString(read(t, doc), -1) {
 			if name != "TestName" && !exists(name) {
 				t.Errorf("%s: no %s", doc, name)
@@ -84,6 +86,7 @@ func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 	for _, doc := range []string{
 		"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/FEATURES.md", "docs/INTEROP.md",
+		"docs/SECURITY-TESTS.md",
 	} {
 		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(doc), m[1])); err != nil {

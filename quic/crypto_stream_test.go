@@ -102,3 +102,47 @@ func TestCryptoStreamBound(t *testing.T) {
 		}
 	}
 }
+
+// CRYPTO frames in any order, as often as one likes: what can be consumed is what was sent, in order and once, and no more is held
+// than the bound.
+func FuzzCryptoStream(f *testing.F) {
+	f.Add([]byte{0, 10, 0, 20, 10, 0, 10, 10, 5})
+	f.Add([]byte{1, 1, 0, 3, 1, 0, 5, 1, 0, 0, 6, 4, 2, 9, 9})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		var in cryptoIn
+		sent := func(off, n uint64) []byte {
+			b := make([]byte, n)
+			for i := range b {
+				b[i] = byte((off + uint64(i)) * 7)
+			}
+			return b
+		}
+		received := map[uint64]bool{}
+		consumed := uint64(0)
+		for ; len(script) >= 3; script = script[3:] {
+			off, n := consumed/2+uint64(script[0])*uint64(1+script[2]>>4), uint64(script[1])
+			if in.add(off, sent(off, n)) {
+				for i := range n {
+					received[off+i] = true
+				}
+			}
+			if cap(in.buf) > 2*maxCryptoBuffer || in.have.Len() > maxCryptoGaps+1 {
+				t.Fatalf("%d bytes and %d pieces held", cap(in.buf), in.have.Len())
+			}
+			ready := in.next()
+			for i, b := range ready {
+				if at := consumed + uint64(i); !received[at] || b != byte(at*7) {
+					t.Fatalf("the byte at %d is %d, received %v", at, b, received[at])
+				}
+			}
+			if len(ready) == 0 && n > 0 && received[consumed] {
+				t.Fatalf("the byte at %d does not come", consumed)
+			}
+			k := min(len(ready), int(script[2]))
+			if k > 0 {
+				in.consume(k)
+				consumed += uint64(k)
+			}
+		}
+	})
+}

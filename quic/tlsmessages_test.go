@@ -131,3 +131,41 @@ func TestTicketWithLimit(t *testing.T) {
 		}
 	}
 }
+
+// The messages after the handshake are judged in the same way whatever pieces they come in.
+func FuzzPostHandshake(f *testing.F) {
+	f.Add([]byte{tlsNewSessionTicket, 0, 0, 3, 1, 2, 3, tlsNewSessionTicket, 0, 0, 0}, uint8(1))
+	f.Add([]byte{tlsNewSessionTicket, 0, 0, 22, 0, 0, 0, 1, 0, 0, 0, 2, 1, 9, 0, 1, 8, 0, 8, 0, 42, 0, 4, 0, 0, 0, 7, 0}, uint8(3))
+	f.Add([]byte{tlsNewSessionTicket, 0, 0, 22, 0, 0, 0, 1, 0, 0, 0, 2, 1, 9, 0, 1, 8, 0, 8, 0, 42, 0, 4, 255, 255, 255, 255, 0}, uint8(5))
+	f.Add([]byte{tlsCertificateRequest, 0, 0, 0, 24, 0, 0, 1, 0}, uint8(0))
+	f.Fuzz(func(t *testing.T, data []byte, size uint8) {
+		for side := range Side(2) {
+			var whole, pieces postHandshake
+			want := whole.check(side, data)
+			var got *TransportError
+			for rest := data; len(rest) > 0 && got == nil; {
+				n := min(1+int(size), len(rest))
+				got = pieces.check(side, rest[:n])
+				rest = rest[n:]
+			}
+			if (got == nil) != (want == nil) || got != nil && got.Code != want.Code {
+				t.Errorf("%v: %v in pieces, %v as a whole", side, got, want)
+			}
+		}
+		var whole, pieces tlsMessages
+		want, got := len(whole.upToTurn(data)), 0
+		for got < len(data) {
+			n := min(1+int(size), len(data)-got)
+			k := len(pieces.upToTurn(data[got : got+n]))
+			if got += k; k < n {
+				break
+			}
+			if got == want {
+				break // where a turn ends with a piece, only the next one could tell
+			}
+		}
+		if got != want {
+			t.Errorf("the turn is after %d bytes in pieces, %d as a whole", got, want)
+		}
+	})
+}
