@@ -75,7 +75,8 @@ func (c *Conn) checkRemembered(settings []Setting) {
 
 // understands reports whether the setting means something to this side.
 func (c *Conn) understands(id SettingID) bool {
-	return id == SettingEnableConnectProtocol || slices.ContainsFunc(c.localSettings(), func(s Setting) bool { return s.ID == id && !id.reserved() })
+	return id == SettingEnableConnectProtocol ||
+		slices.ContainsFunc(c.localSettings(), func(s Setting) bool { return s.ID == id && !id.reserved() })
 }
 
 func findSetting(settings []Setting, id SettingID) (uint64, bool) {

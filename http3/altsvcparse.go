@@ -22,8 +22,8 @@ const (
 	maxAltSvcAge = 30 * 24 * time.Hour
 )
 
-// parseAltSvc returns the alternatives over HTTP/3 in the values of Alt-Svc fields (RFC 7838, Section 3), in order of preference.
-// ok is false if no value is well-formed; without alternatives ok says that there are none any more.
+// parseAltSvc returns the alternatives over HTTP/3 in the values of Alt-Svc fields (RFC 7838, Section 3), in order of
+// preference. ok is false if no value is well-formed; without alternatives ok says that there are none any more.
 func parseAltSvc(values []string, now time.Time) (found []alternative, ok bool) {
 	for _, v := range values {
 		list, well := parseAltSvcValue(v, now)

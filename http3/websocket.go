@@ -295,7 +295,8 @@ func headEnd(b []byte) int {
 // upgradeToWebSocket returns the extended CONNECT request that stands for an Upgrade to WebSocket, nil if req is none, and the
 // key of the Upgrade.
 func upgradeToWebSocket(req *http.Request) (connect *http.Request, key string) {
-	if req.Method != http.MethodGet && req.Method != "" || !httpguts.HeaderValuesContainsToken(req.Header["Upgrade"], "websocket") ||
+	if req.Method != http.MethodGet && req.Method != "" ||
+		!httpguts.HeaderValuesContainsToken(req.Header["Upgrade"], "websocket") ||
 		!httpguts.HeaderValuesContainsToken(req.Header["Connection"], "upgrade") {
 		return nil, ""
 	}

@@ -123,7 +123,7 @@ func (s *Server) Certificate() *x509.Certificate {
 }
 
 // Client returns a client that trusts the server's certificate and reaches the server under https://example.com and its
-// subdomains as well, on any port. Its Transport is an *http3.Transport, which Close closes.
+// subdomains as well, on any port. Its Transport is an *http3.Transport, which Close closes. Call it after Start.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
 
 // Close shuts the server down, and returns when all outstanding requests are answered.
