@@ -7,16 +7,14 @@ import (
 	"time"
 )
 
-// waiter parks one goroutine until it is signalled. Waiters are pooled: a stream that never blocks its user needs none.
+// waiter parks one goroutine until it is signalled. A slot makes its own when it is first waited at: channels from a pool of
+// the whole process would wander between the bubbles of testing/synctest, which forbids it.
 type waiter struct {
 	ch    chan struct{} // capacity 1
 	timer *time.Timer   // made at the first wait with a deadline
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan struct{}, 1)} }}
-
-// signal ends the wait. Whoever signals has first taken the waiter out of where it was registered, so that it happens
-// once per wait.
+// signal ends the wait. It is called once per wait at most.
 func (w *waiter) signal() { w.ch <- struct{}{} }
 
 // wait returns true when signalled, false after the deadline (zero: none) or when cancel (nil: never) is closed.
@@ -47,33 +45,35 @@ func (w *waiter) wait(deadline time.Time, cancel <-chan struct{}) bool {
 
 // Slot is where a goroutine waits for one condition of a stream. Its methods are called with the lock held that
 // guards the condition.
-type Slot struct{ w *waiter }
+type Slot struct {
+	w      *waiter // made by the first Wait
+	parked bool
+}
 
 // Waiting reports whether a goroutine is parked in the slot.
-func (s *Slot) Waiting() bool { return s.w != nil }
+func (s *Slot) Waiting() bool { return s.parked }
 
 // Wake ends the wait of the goroutine in the slot, if there is one.
 func (s *Slot) Wake() {
-	if w := s.w; w != nil {
-		s.w = nil
-		w.signal()
+	if s.parked {
+		s.parked = false
+		s.w.signal()
 	}
 }
 
 // Wait releases mu, parks the goroutine until Wake, the deadline or cancel, and locks mu again. It may also return
-// early: the caller looks at its condition again.
+// early: the caller looks at its condition again. One goroutine at a time may wait.
 func (s *Slot) Wait(mu *sync.Mutex, deadline time.Time, cancel <-chan struct{}) {
-	w := waiters.Get().(*waiter)
-	s.w = w
+	if s.w == nil {
+		s.w = &waiter{ch: make(chan struct{}, 1)}
+	}
+	w := s.w
+	s.parked = true
 	mu.Unlock()
 	signalled := w.wait(deadline, cancel)
 	mu.Lock()
-	if !signalled {
-		if s.w == w {
-			s.w = nil
-		} else {
-			<-w.ch
-		}
+	if !signalled && !s.parked {
+		<-w.ch // who woke us up was too late
 	}
-	waiters.Put(w)
+	s.parked = false
 }
