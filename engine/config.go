@@ -12,7 +12,8 @@ import (
 // EndpointConfig configures an [Endpoint]. The zero value is the default for every field and a negative number means none.
 type EndpointConfig struct {
 	// ConnectionIDs makes the connection IDs of all connections of the endpoint, which routes by them; it replaces the
-	// field of the same name in quic.Config. Default: 8 random bytes.
+	// field of the same name in quic.Config. If it is a quic.ConnectionIDVerifier, packets with unknown IDs that it does not
+	// know for its own are not answered. Default: 8 random bytes.
 	ConnectionIDs quic.ConnectionIDGenerator
 	// StatelessResetKey replaces the field of the same name in quic.Config. Default: random.
 	StatelessResetKey *[32]byte
@@ -32,6 +33,13 @@ type EndpointConfig struct {
 	// MailboxBytes bounds the memory that packets may take up while they wait for one connection, EndpointMailboxBytes for
 	// all of them. Defaults 4 MiB and 64 MiB.
 	MailboxBytes, EndpointMailboxBytes int
+
+	// NonQUIC is offered every datagram that may be of another protocol on the same sockets, such as STUN, DTLS or RTP, by its
+	// first byte (RFC 9443, Section 3: 0 to 79, or 128 to 191), and returns whether it took it; if not, it is QUIC's. Those from
+	// 64 to 79 are channels of TURN if they come from a server of TURN, and packets of QUIC otherwise. It is called by
+	// the goroutines that read the sockets and must not block. The QUIC bit is not greased then (RFC 9287,
+	// Section 3). [Endpoint.WriteTo] sends such datagrams. Default: everything is QUIC's.
+	NonQUIC func(Datagram) bool
 
 	// Metrics hears what happens on the endpoint. Default: none, at no cost.
 	Metrics metrics.Metrics

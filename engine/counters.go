@@ -23,6 +23,7 @@ type EndpointStats struct {
 	RepliesSuppressed uint64 // stateless resets and Version Negotiation packets not sent, because there were so many
 	SendErrors        uint64 // sends that failed as a whole
 	ICMPErrors        uint64 // that the sockets delivered
+	NonQUIC           uint64 // datagrams that EndpointConfig.NonQUIC took
 	Takeovers         uint64 // steps so long that another goroutine had to go on reading the socket
 	// Demux counts what was decided about datagrams of no connection, by the name of the reason.
 	Demux map[string]uint64
@@ -41,6 +42,7 @@ type counters struct {
 	repliesSuppressed atomic.Uint64
 	sendErrors        atomic.Uint64
 	icmpErrors        atomic.Uint64
+	nonQUIC           atomic.Uint64
 	takeovers         atomic.Uint64
 }
 
@@ -64,6 +66,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		RepliesSuppressed: c.repliesSuppressed.Load(),
 		SendErrors:        c.sendErrors.Load(),
 		ICMPErrors:        c.icmpErrors.Load(),
+		NonQUIC:           c.nonQUIC.Load(),
 		Takeovers:         c.takeovers.Load(),
 		Demux:             make(map[string]uint64),
 	}

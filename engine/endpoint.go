@@ -152,6 +152,10 @@ func (e *Endpoint) quicConfig(cfg *quic.Config) (*quic.Config, error) {
 	c := *cfg
 	c.ConnectionIDs = e.cfg.ConnectionIDs
 	c.StatelessResetKey = &e.resetKey
+	if e.cfg.NonQUIC != nil {
+		// RFC 9287, Section 3: who tells protocols apart by the QUIC bit must not have it greased.
+		c.NoQUICBitGrease = true
+	}
 	for _, r := range e.routers() {
 		if !r.sock.Capabilities().DontFragment {
 			// A probe that is fragmented on the way says nothing about the path (RFC 9000, Section 14).

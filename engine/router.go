@@ -156,6 +156,11 @@ func (r *router) sort(i int) {
 	)
 	for at := 0; at < len(data); at += size {
 		d := data[at:min(at+size, len(data))]
+		if r.e.cfg.NonQUIC != nil && r.takesOther(m, d) {
+			r.deliver(w, i, start, at)
+			w = nil
+			continue
+		}
 		next := w
 		if n, ok := door.demux.DCID(d); !ok || w == nil || n != id {
 			next, id = r.find(door, m, d, n, ok), n

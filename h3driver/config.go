@@ -23,6 +23,13 @@ type Config struct {
 	// IdleTimeout closes the connection, after a GOAWAY, when no request has been running for that long. Default none:
 	// QUIC's own idle timeout applies.
 	IdleTimeout time.Duration
+	// FirstRequestTimeout closes, on servers, a connection on which no request's header section has arrived that long after the
+	// handshake, after a GOAWAY. Default none.
+	FirstRequestTimeout time.Duration
+	// MaxRequests bounds, on servers, the requests of one connection: with the last of them a GOAWAY goes out, those that came
+	// after it are rejected so that the client sends them elsewhere, and when all are answered the connection ends.
+	// Default none.
+	MaxRequests int
 }
 
 const defaultHeaderTimeout = 10 * time.Second

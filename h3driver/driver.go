@@ -38,6 +38,7 @@ type driver struct {
 	drainAt   time.Time // when the final GOAWAY is due, or later the end of a connection without requests
 	early     bool      // the handshake is not complete
 	served    bool      // servers: there has been a request
+	requests  int       // servers: how many, if Config.MaxRequests counts them
 	goneAway  bool      // clients: the server has sent GOAWAY
 	closing   bool      // h3.Close was called
 	closed    bool      // EventClosed has been told
@@ -231,6 +232,7 @@ func (d *driver) dispatch(session *engine.Session) bool {
 			s = &Stream{d: d, id: ev.Stream.ID(), opened: true, early: d.early}
 			d.adopt(s, ev.Stream)
 			d.served = true
+			d.countRequest()
 		}
 		s.mu.Lock()
 		if ev.Fin {

@@ -61,6 +61,9 @@ func (d *driver) NextDeadline() (time.Time, bool) {
 	if !d.idleSince.IsZero() && d.cfg.IdleTimeout > 0 {
 		earlier(d.idleSince.Add(d.cfg.IdleTimeout))
 	}
+	if d.awaitsFirst() {
+		earlier(d.idleSince.Add(d.cfg.FirstRequestTimeout))
+	}
 	if d.draining == drainAnnounced || d.draining == drainLinger {
 		earlier(d.drainAt)
 	}
@@ -109,11 +112,31 @@ func (d *driver) handleTimeouts(s *engine.Session) {
 		d.drainAt = now.Add(lingerTime)
 	case d.draining == drainLinger && !now.Before(d.drainAt):
 		d.close("")
+	case d.awaitsFirst() && now.Sub(d.idleSince) >= d.cfg.FirstRequestTimeout:
+		d.h3.GoAway(d.h3.NextRequestID())
+		d.close("no request")
 	case d.cfg.IdleTimeout > 0 && now.Sub(d.idleSince) >= d.cfg.IdleTimeout:
 		if d.side == quic.Server {
 			d.h3.GoAway(d.h3.NextRequestID())
 		}
 		d.close("idle")
+	}
+}
+
+// awaitsFirst reports whether a server gives its client so much time to begin; it is idle since the handshake then.
+func (d *driver) awaitsFirst() bool {
+	return d.side == quic.Server && d.cfg.FirstRequestTimeout > 0 && !d.served && !d.idleSince.IsZero()
+}
+
+// countRequest ends the connection in good order once there were so many requests as there may be. RFC 9114, Section 5.2: what the
+// client has sent since is known not to be processed.
+func (d *driver) countRequest() {
+	if d.side != quic.Server || d.cfg.MaxRequests <= 0 {
+		return
+	}
+	if d.requests++; d.requests >= d.cfg.MaxRequests && d.draining < drainFinal {
+		d.h3.GoAway(d.h3.NextRequestID())
+		d.draining = drainFinal
 	}
 }
 

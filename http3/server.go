@@ -52,6 +52,12 @@ type Server struct {
 	// IdleTimeout closes a connection that has had no request running for that long, after a GOAWAY. Default: only
 	// QUIC's own idle timeout applies.
 	IdleTimeout time.Duration
+	// FirstRequestTimeout closes a connection on which no request comes that long after the handshake, after a GOAWAY. Default
+	// none.
+	FirstRequestTimeout time.Duration
+	// MaxRequestsPerConn bounds the requests of one connection: with the last of them comes a GOAWAY, upon which clients open
+	// another connection, and when all are answered this one ends. Default none.
+	MaxRequestsPerConn int
 	// MaxHeaderBytes bounds the header section of a request as RFC 9114, Section 4.2.2 measures it; larger ones are
 	// answered with status 431. Default 64 KiB.
 	MaxHeaderBytes int

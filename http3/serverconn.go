@@ -58,6 +58,9 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 		OnEvent:       c.onEvent,
 		HeaderTimeout: s.ReadHeaderTimeout,
 		IdleTimeout:   s.IdleTimeout,
+
+		FirstRequestTimeout: s.FirstRequestTimeout,
+		MaxRequests:         s.MaxRequestsPerConn,
 	})
 	c.controller = driver.Controller()
 	return driver

@@ -148,6 +148,14 @@ const (
 	BBR                              // version 3 (draft-ietf-ccwg-bbr)
 )
 
+// ConnectionIDVerifier is an optional interface of a [ConnectionIDGenerator] whose IDs can be told from others', such as those with
+// the number of a server or a checksum in them. What comes for an ID that is not known is answered by a stateless reset, unless
+// it can't be one of ours: then it is dropped and counted (DropForeignID). Safe for concurrent use.
+type ConnectionIDVerifier interface {
+	// VerifyConnectionID reports whether the generator, or another one of the same server, may have made id.
+	VerifyConnectionID(id ConnectionID) bool
+}
+
 // ConnectionIDGenerator makes the connection IDs that a side issues. All IDs have the same length. Safe for concurrent
 // use: the routers and connections of a listener share one.
 type ConnectionIDGenerator interface {

@@ -11,6 +11,15 @@ import (
 // defaultCIDLen is the length of the connection IDs that are issued where nothing else is configured.
 const defaultCIDLen = 8
 
+// NewConnectionID returns the connection ID with the bytes of b, of which there may be 20 at most: for a [ConnectionIDGenerator] of
+// one's own.
+func NewConnectionID(b []byte) (ConnectionID, error) {
+	if len(b) > wire.MaxConnectionIDLen {
+		return ConnectionID{}, fmt.Errorf("quic: a connection ID of %d bytes", len(b))
+	}
+	return wire.NewConnectionID(b), nil
+}
+
 // randomCIDs is the ConnectionIDGenerator of nothing but random bytes.
 type randomCIDs struct {
 	n    int

@@ -34,6 +34,18 @@ func TestConnectionIDGenerator(t *testing.T) {
 	}
 }
 
+func TestNewConnectionID(t *testing.T) {
+	b := make([]byte, 21)
+	for n := range b {
+		if id, err := NewConnectionID(b[:n]); err != nil || id.Len() != n {
+			t.Errorf("%d bytes: %v, %v", n, id, err)
+		}
+	}
+	if _, err := NewConnectionID(b); err == nil {
+		t.Error("21 bytes are too many")
+	}
+}
+
 func resetTokenUnder(t *testing.T, key *[32]byte, cid ConnectionID) StatelessResetToken {
 	t.Helper()
 	s, err := newEndpointSecrets(key, nil, nil)

@@ -163,6 +163,7 @@ const (
 	DropNotAccepting                           // a connection attempt where none is wanted
 	DropForged                                 // an Initial that is not authentic
 	DropUnknownShort                           // a short header with an unknown DCID, for which no reset can be sent
+	DropForeignID                              // a short header with a DCID that the ConnectionIDVerifier disowns
 	DropNoRoom                                 // the buffer for replies is too small
 	// Replied.
 	ReplyVersionNegotiation
@@ -180,7 +181,7 @@ var demuxReasonNames = [numDemuxReasons]string{
 	DropNotQUIC: "not_quic", DropMalformed: "malformed", DropSmallUnknownVersion: "small_unknown_version",
 	DropVersionNegotiation: "version_negotiation", DropSmallInitial: "small_initial", DropShortDCID: "short_dcid",
 	DropEarlyData: "early_data", DropStray: "stray", DropNotAccepting: "not_accepting", DropForged: "forged",
-	DropUnknownShort: "unknown_short", DropNoRoom: "no_room", ReplyVersionNegotiation: "sent_version_negotiation",
+	DropUnknownShort: "unknown_short", DropForeignID: "foreign_id", DropNoRoom: "no_room", ReplyVersionNegotiation: "sent_version_negotiation",
 	ReplyRetry: "sent_retry", ReplyInvalidToken: "sent_invalid_token", ReplyRefused: "sent_refused",
 	ReplyStatelessReset: "sent_stateless_reset", Accepted: "accepted",
 }
@@ -372,6 +373,10 @@ func (d *Demux) reset(datagram, dcid, b []byte) Decision {
 	if n < minReset || len(dcid) == 0 {
 		return d.drop(DropUnknownShort)
 	}
+	id := wire.NewConnectionID(dcid)
+	if v, ok := d.cids.(ConnectionIDVerifier); ok && !v.VerifyConnectionID(id) {
+		return d.drop(DropForeignID)
+	}
 	var random [1]byte
 	mustRead(d.cfg.Rand, random[:])
 	if n >= maxUnpadded {
@@ -380,7 +385,7 @@ func (d *Demux) reset(datagram, dcid, b []byte) Decision {
 	b = b[:n]
 	mustRead(d.cfg.Rand, b[:n-wire.ResetTokenLen])
 	b[0] = b[0]&0x3f | 0x40
-	token := d.secrets.resetToken(wire.NewConnectionID(dcid))
+	token := d.secrets.resetToken(id)
 	copy(b[n-wire.ResetTokenLen:], token[:])
 	return d.reply(ReplyStatelessReset, b)
 }
