@@ -24,11 +24,11 @@ func TestMaxRequestsPerConn(t *testing.T) {
 		s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			defer mu.Unlock()
-			perConn[r.Context().Value(connKey{}).(*http3.ServerConn)]++
+			perConn[r.Context().Value(limitedConnKey{}).(*http3.ServerConn)]++
 		}), func(s *http3.Server, _ *http3.Transport) {
 			s.MaxRequestsPerConn = limit
 			s.ConnContext = func(ctx context.Context, c *http3.ServerConn) context.Context {
-				return context.WithValue(ctx, connKey{}, c)
+				return context.WithValue(ctx, limitedConnKey{}, c)
 			}
 		})
 		errs := make(chan error, requests)
@@ -65,8 +65,8 @@ func TestMaxRequestsPerConn(t *testing.T) {
 	}
 }
 
-// connKey is the key of a request's connection in its context.
-type connKey struct{}
+// limitedConnKey is the key of a request's connection in its context.
+type limitedConnKey struct{}
 
 // Who connects and asks for nothing is shown out; who asks is not.
 func TestFirstRequestTimeout(t *testing.T) {
