@@ -75,7 +75,7 @@ func TestHandshakeLosses(t *testing.T) {
 }
 
 // A tenth to a third of all datagrams are lost, and some take long ways.
-// RFC 9000, Section 12.4 (MUST 1) and Section 12.3 (MUST 2).
+// RFC 9000, Section 12.3 (MUST 2).
 func TestBadNetwork(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

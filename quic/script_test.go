@@ -431,6 +431,18 @@ func TestEmptyPacket(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 12.4 (MUST 1): where no frame that waits has room, there is no packet.
+func TestNoRoomNoPacket(t *testing.T) {
+	s := newScript(t, Server)
+	s.c.newToken, s.c.sendNewToken = make([]byte, 100), true
+	if n := s.c.appendDatagram(make([]byte, 0, 1200), minUsefulDatagram, false); n != 0 {
+		t.Errorf("a packet of %d bytes without a frame", n)
+	}
+	if got := find(s.sent(), wire.FrameNewToken); len(got) != 1 {
+		t.Errorf("NEW_TOKEN %v", got)
+	}
+}
+
 // RFC 9000, Section 17.3.1 (MUST 3).
 // RFC 9000, Section 17.2 (MUST 7).
 func TestReservedBits(t *testing.T) {
