@@ -705,3 +705,64 @@ func TestStuckApplication(t *testing.T) {
 		}
 	})
 }
+
+// What came from one sender in one read may belong to several connections, in any order; each gets its own datagrams.
+func TestSegmentsOfSeveralConnections(t *testing.T) {
+	n := newFakeNet(0)
+	e, err := NewEndpoint(nil, n.listen(serverAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+		t.Fatal(err)
+	}
+	// A router of the same endpoint that no goroutine runs.
+	r := newRouter(e, n.listen("10.0.0.2:444"))
+	r.demux.Store(e.routers()[0].demux.Load())
+	p := r.party(0)
+
+	remote := netip.MustParseAddrPort(clientAddr)
+	const size = 1200
+	var flights [3][]byte
+	for i := range flights {
+		client, err := quic.NewClient(time.Now(), clientQUIC(), quic.Path{Local: remote, Remote: e.LocalAddr()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close(time.Now(), nil)
+		buf := make([]byte, 64<<10)
+		transmit, _ := client.PollTransmit(time.Now(), buf, 10)
+		if flights[i] = buf[:transmit.Len]; len(flights[i]) != 2*size || transmit.SegmentSize != size {
+			t.Fatalf("a first flight of %d bytes", len(flights[i]))
+		}
+	}
+	m := &r.msgs[0]
+	m.N = 0
+	for _, part := range []int{0, size} {
+		for _, flight := range flights {
+			m.N += copy(m.Buf[m.N:], flight[part:part+size])
+		}
+	}
+	m.SegmentSize, m.Local, m.Remote, m.Received = size, r.local, remote, time.Now()
+	r.sort(0)
+	if !p.wakeTouched() {
+		t.Fatal("this router was replaced")
+	}
+	if accepted := e.Stats().Accepted; accepted != uint64(len(flights)) {
+		t.Errorf("%d connections", accepted)
+	}
+	for i, flight := range flights {
+		id, _ := r.demux.Load().demux.DCID(flight)
+		w := e.routes.lookup(&id)
+		if w == nil {
+			t.Errorf("client %d has no connection", i)
+			continue
+		}
+		got := make(chan uint64, 1)
+		w.handle.Do(func(s *Session) { got <- s.Conn().Stats().PacketsReceived })
+		if packets := <-got; packets != 2 {
+			t.Errorf("client %d's connection received %d packets", i, packets)
+		}
+	}
+}
