@@ -72,7 +72,7 @@ Any status is an answer. The exit status says whether there was any answer at al
 	flags.Int64VarP(&opts.requests, "requests", "n", 0, "stop after so many requests")
 	flags.DurationVarP(&opts.duration, "duration", "D", 0, "stop after so long (default 10s without -n)")
 	flags.DurationVar(&opts.warmUp, "warm-up", 0, "send requests for so long before measuring begins")
-	flags.Float64Var(&opts.rate, "rate", 0, "start so many requests per `SECOND`, over all connections (default as many as are answered)")
+	flags.Float64Var(&opts.rate, "rate", 0, "start `N` requests per second, over all connections (default as many as are answered)")
 	flags.BoolVar(&opts.http2, "http2", false, "use HTTP/2 over TCP instead of HTTP/3")
 	flags.StringVarP(&opts.method, "request", "X", "", "request `METHOD` (default GET, POST with -d)")
 	flags.StringArrayVarP(&opts.headers, "header", "H", nil, "send the header `'NAME: VALUE'`; 'NAME:' leaves one out that is sent by default")
