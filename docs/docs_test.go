@@ -27,7 +27,7 @@ func TestReadmePrograms(t *testing.T) {
 // documents are those for users and maintainers, of which this folder's tests hold what a program can tell.
 var documents = []string{
 	"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
-	"docs/FEATURES.md", "docs/INTEROP.md", "docs/SECURITY-TESTS.md", "docs/CONGESTION.md", "docs/BENCHMARKS.md",
+	"docs/FEATURES.md", "docs/TOKIO-QUICHE.md", "docs/INTEROP.md", "docs/SECURITY-TESTS.md", "docs/CONGESTION.md", "docs/BENCHMARKS.md",
 }
 
 // The tests that the documents name are there, in the packages that they name.

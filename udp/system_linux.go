@@ -3,6 +3,7 @@ package udp
 import (
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -100,3 +101,6 @@ func (s *linuxSocket) Close() error {
 	}
 	return s.pc.Close()
 }
+
+// File implements what [File] looks for.
+func (s *linuxSocket) File() (*os.File, error) { return s.pc.File() }
