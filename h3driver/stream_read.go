@@ -19,6 +19,7 @@ type incoming struct {
 	started  bool   // the user has called Read
 	complete bool   // err is io.EOF because the message ended as it should
 	err      error  // what Read returns after the buffered bytes
+	total    uint64 // of the body, taken
 	trailers []h3.Field
 	deadline time.Time
 	slot     blocking.Slot
@@ -100,6 +101,7 @@ func (s *Stream) fill() {
 		}
 		// Without room this tells whether the message ends here, before QUIC is done with the stream.
 		n, err := s.h.TryReadBody(p)
+		in.total += uint64(n)
 		if direct {
 			in.copied += n
 		} else {

@@ -42,8 +42,12 @@ type outgoing struct {
 	offset   int  // how much of part.Body is taken
 	finished bool // the end of the message has been handed over
 	err      error
-	deadline time.Time
-	slot     blocking.Slot
+	total    uint64 // of the body, taken by the connection
+
+	blocked    time.Time // since when the header section has waited for flow control
+	headerWait time.Duration
+	deadline   time.Time
+	slot       blocking.Slot
 
 	cancelled, resetSent bool
 	resetCode            h3.ErrCode
@@ -240,7 +244,13 @@ func (s *Stream) advancePart() error {
 	}
 	if p.Header != nil {
 		if err := s.h.SendHeaders(p.Header, p.Fin && len(p.Body) == 0 && p.Trailer == nil); err != nil {
+			if out.blocked.IsZero() && errors.Is(err, quic.ErrWouldBlock) {
+				out.blocked = time.Now()
+			}
 			return err
+		}
+		if !out.blocked.IsZero() && out.headerWait == 0 {
+			out.headerWait = time.Since(out.blocked)
 		}
 		if p.Header = nil; p.Fin && len(p.Body) == 0 && p.Trailer == nil {
 			return nil
@@ -250,6 +260,7 @@ func (s *Stream) advancePart() error {
 	if out.offset < len(p.Body) || fin {
 		n, err := s.sendBody(p.Body[out.offset:], fin)
 		out.offset += n
+		out.total += uint64(n)
 		if err != nil {
 			return err
 		}

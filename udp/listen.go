@@ -40,6 +40,9 @@ func Wrap(pc net.PacketConn, cfg *Config) (Socket, error) { return wrap(pc, cfg.
 
 func wrap(pc net.PacketConn, cfg Config) (Socket, error) {
 	c, ok := pc.(*net.UDPConn)
+	if cfg.Mark != 0 && (!ok || cfg.Portable || !canMark) {
+		return nil, errors.New("udp: what this socket sends can't be marked")
+	}
 	if !ok {
 		return newPacketConnSocket(pc, cfg)
 	}

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -67,6 +68,11 @@ func (s *linuxSocket) setup(fd int, cfg Config) error {
 		s.caps.Errors = on(unix.IPPROTO_IP, unix.IP_RECVERR)
 		if s.v6 {
 			s.caps.Errors = on(unix.IPPROTO_IPV6, unix.IPV6_RECVERR) && s.caps.Errors
+		}
+	}
+	if cfg.Mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(cfg.Mark)); err != nil {
+			return fmt.Errorf("udp: SO_MARK: %w", err)
 		}
 	}
 	s.caps.GRO = on(unix.IPPROTO_UDP, unix.UDP_GRO)

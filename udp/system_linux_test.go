@@ -3,6 +3,7 @@ package udp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -190,3 +191,22 @@ func TestZones(t *testing.T) {
 }
 
 func namePointer(x *sender) *byte { return (*byte)(unsafe.Pointer(&x.name)) }
+
+func TestMark(t *testing.T) {
+	s, err := Listen("127.0.0.1:0", &Config{Mark: 7})
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("no right to mark: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var mark int
+	s.(*linuxSocket).rc.Control(func(fd uintptr) { mark, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK) })
+	if err != nil || mark != 7 {
+		t.Errorf("mark %d, %v", mark, err)
+	}
+	if _, err := Listen("127.0.0.1:0", &Config{Mark: 7, Portable: true}); err == nil {
+		t.Error("a portable socket that marks")
+	}
+}

@@ -93,6 +93,9 @@ type Config struct {
 	Timestamps bool
 	// ReusePort lets several sockets be bound to one address; the system spreads senders over them.
 	ReusePort bool
+	// Mark is put on everything that is sent, for the routing and filtering rules of Linux (SO_MARK). Elsewhere, and where the
+	// process may not (CAP_NET_ADMIN or CAP_NET_RAW), it is an error. Default 0, no mark.
+	Mark uint32
 	// Portable turns off what is particular to one system.
 	Portable bool
 }

@@ -1,0 +1,4 @@
+package udp
+
+// canMark says that system sockets know Config.Mark.
+const canMark = true
