@@ -46,6 +46,17 @@
 // may then close the socket that it came from with [Endpoint.RemoveSocket]. A listener with [ListenConfig.Preferred] addresses has
 // its clients move there once they are connected. Applications that are a [PathObserver] hear of all that.
 //
+// # Whose packets, whose application
+//
+// A listener can serve several protocols ([ByProtocol]), let somebody look at each connection before it gets its application
+// ([PauseAfterHandshake]), and share its sockets with other protocols than QUIC (EndpointConfig.NonQUIC). The package udp has sockets
+// without a socket (udp.Conduit), for who carries the packets himself, and hands sockets over to the next process (udp.File).
+//
+// # What can be known
+//
+// [Connection.Stats] has the counters of a connection and [Connection.Audit] its account for a log; [Endpoint.Stats] those of the
+// whole. EndpointConfig.Metrics hears of events as they happen: the module metrics/prometheus makes figures of them.
+//
 // # What is bounded
 //
 // Packets wait in mailboxes up to EndpointConfig.MailboxBytes for one connection and EndpointMailboxBytes for all; what exceeds
