@@ -225,7 +225,7 @@ func TestChromiumPriorities(t *testing.T) {
 	b := newBrowsed(t)
 	slow := udpproxy.Impairment{Delay: 20 * time.Millisecond}
 	relay := startRelay(t, b.addr, udpproxy.Config{ToServer: slow, ToClient: slow})
-	const pictures = 12
+	const pictures = 5         // Chromium keeps further ones back while a script is awaited
 	all := make(chan struct{}) // closed when everything has been asked for
 	var asked sync.WaitGroup
 	asked.Add(pictures + 1)
@@ -265,7 +265,7 @@ func TestChromiumPriorities(t *testing.T) {
 	return { earlier, ran };`)
 	got := b.browse(relay.Addr(), "/")
 	b.want(got, "ran", true)
-	if n, _ := got["earlier"].(float64); n > 2 {
+	if n, _ := got["earlier"].(float64); n > 1 {
 		t.Errorf("%v of %d pictures came before the script; the priorities: %q", n, pictures, priorities)
 	}
 }
