@@ -30,7 +30,6 @@ type browsed struct {
 	addr netip.AddrPort
 	mux  *http.ServeMux
 
-	mu     sync.Mutex
 	server *http3.Server
 	served chan struct{} // closed when Serve has returned, which is when a shutdown begins
 
