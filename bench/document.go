@@ -40,7 +40,7 @@ var describe = map[string]string{
 	"small-1x1":          "The same: 1 connection, 1 request at a time.",
 	"handshake-http":     "Connections with one request each, 16 at a time.",
 	"resumed-http":       "The same with TLS sessions resumed; each connection waits for the session of the next one.",
-	"0rtt-http":          "The same with the request in early data (0-RTT). dunlin-h3-late resumes sessions, but waits for the handshake.",
+	"0rtt-http":          "The same with the request in early data (0-RTT); dunlin-h3-late waits for the handshake.",
 	"raw-down":           "One stream from server to client, without HTTP. The floor seals and sends packets without any protocol.",
 	"raw-up":             "One stream from client to server, without HTTP.",
 	"handshake-raw":      "Connections with one stream each, 16 at a time, without HTTP.",
