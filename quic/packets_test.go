@@ -124,7 +124,7 @@ func TestFirstFlight(t *testing.T) {
 				}
 				numbers = append(numbers, pn)
 				for len(payload) > 0 {
-					n := parsedLen(payload)
+					n := wire.FrameLen(payload)
 					if f, ok := wire.ParseCrypto(payload); ok > 0 {
 						for i, x := range f.Data {
 							if at := f.Offset + uint64(i); hello[at] != x {

@@ -187,7 +187,7 @@ func (s *script) sent() []seenFrame {
 func (s *script) appendFrames(out []seenFrame, b []byte, path Path, size int) []seenFrame {
 	for len(b) > 0 {
 		t := wire.PeekFrameType(b)
-		n := parsedLen(b)
+		n := wire.FrameLen(b)
 		if n == 0 {
 			s.t.Fatalf("sent a malformed %v", t)
 		}
@@ -197,55 +197,6 @@ func (s *script) appendFrames(out []seenFrame, b []byte, path Path, size int) []
 		b = b[n:]
 	}
 	return out
-}
-
-// parsedLen returns the length of the frame that b begins with.
-func parsedLen(b []byte) (n int) {
-	switch t := wire.PeekFrameType(b); t {
-	case wire.FramePadding:
-		return wire.ParsePadding(b)
-	case wire.FramePing, wire.FrameHandshakeDone:
-		return 1
-	case wire.FrameAck, wire.FrameAckECN:
-		_, n = wire.ParseAck(b, nil)
-	case wire.FrameResetStream:
-		_, n = wire.ParseResetStream(b)
-	case wire.FrameStopSending:
-		_, n = wire.ParseStopSending(b)
-	case wire.FrameCrypto:
-		_, n = wire.ParseCrypto(b)
-	case wire.FrameNewToken:
-		_, n = wire.ParseNewToken(b)
-	case wire.FrameMaxData:
-		_, n = wire.ParseMaxData(b)
-	case wire.FrameMaxStreamData:
-		_, n = wire.ParseMaxStreamData(b)
-	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
-		_, n = wire.ParseMaxStreams(b)
-	case wire.FrameDataBlocked:
-		_, n = wire.ParseDataBlocked(b)
-	case wire.FrameStreamDataBlocked:
-		_, n = wire.ParseStreamDataBlocked(b)
-	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		_, n = wire.ParseStreamsBlocked(b)
-	case wire.FrameNewConnectionID:
-		_, n = wire.ParseNewConnectionID(b)
-	case wire.FrameRetireConnectionID:
-		_, n = wire.ParseRetireConnectionID(b)
-	case wire.FramePathChallenge:
-		_, n = wire.ParsePathChallenge(b)
-	case wire.FramePathResponse:
-		_, n = wire.ParsePathResponse(b)
-	case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
-		_, n = wire.ParseConnectionClose(b)
-	case wire.FrameDatagram, wire.FrameDatagramLen:
-		_, n = wire.ParseDatagram(b)
-	default:
-		if t.IsStream() {
-			_, n = wire.ParseStream(b)
-		}
-	}
-	return n
 }
 
 // find returns the frames of type typ among fs.

@@ -229,7 +229,7 @@ func (o *Observer) Frames(p *SeenPacket) func(yield func(wire.FrameType, []byte)
 		rest := p.Payload
 		for len(rest) > 0 {
 			t, _, _ := wire.ParseFrameType(rest)
-			n := frameLen(t, rest)
+			n := wire.FrameLen(rest)
 			if n <= 0 {
 				o.fail("%v packet of the %v has a %v that can't be read", p.Type, p.From, t)
 				return
@@ -240,60 +240,6 @@ func (o *Observer) Frames(p *SeenPacket) func(yield func(wire.FrameType, []byte)
 			rest = rest[n:]
 		}
 	}
-}
-
-// frameLen returns the length of the frame that b begins with, 0 if it is malformed or unknown.
-func frameLen(t wire.FrameType, b []byte) (n int) {
-	switch {
-	case t.IsStream():
-		_, n = wire.ParseStream(b)
-		return n
-	}
-	switch t {
-	case wire.FramePadding:
-		return wire.ParsePadding(b)
-	case wire.FramePing, wire.FrameHandshakeDone, wire.FrameImmediateAck:
-		return 1
-	case wire.FrameAck, wire.FrameAckECN:
-		_, n = wire.ParseAck(b, nil)
-	case wire.FrameResetStream:
-		_, n = wire.ParseResetStream(b)
-	case wire.FrameResetStreamAt:
-		_, n = wire.ParseResetStreamAt(b)
-	case wire.FrameAckFrequency:
-		_, n = wire.ParseAckFrequency(b)
-	case wire.FrameStopSending:
-		_, n = wire.ParseStopSending(b)
-	case wire.FrameCrypto:
-		_, n = wire.ParseCrypto(b)
-	case wire.FrameNewToken:
-		_, n = wire.ParseNewToken(b)
-	case wire.FrameMaxData:
-		_, n = wire.ParseMaxData(b)
-	case wire.FrameMaxStreamData:
-		_, n = wire.ParseMaxStreamData(b)
-	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
-		_, n = wire.ParseMaxStreams(b)
-	case wire.FrameDataBlocked:
-		_, n = wire.ParseDataBlocked(b)
-	case wire.FrameStreamDataBlocked:
-		_, n = wire.ParseStreamDataBlocked(b)
-	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
-		_, n = wire.ParseStreamsBlocked(b)
-	case wire.FrameNewConnectionID:
-		_, n = wire.ParseNewConnectionID(b)
-	case wire.FrameRetireConnectionID:
-		_, n = wire.ParseRetireConnectionID(b)
-	case wire.FramePathChallenge:
-		_, n = wire.ParsePathChallenge(b)
-	case wire.FramePathResponse:
-		_, n = wire.ParsePathResponse(b)
-	case wire.FrameConnectionClose, wire.FrameConnectionCloseApp:
-		_, n = wire.ParseConnectionClose(b)
-	case wire.FrameDatagram, wire.FrameDatagramLen:
-		_, n = wire.ParseDatagram(b)
-	}
-	return n
 }
 
 func (o *Observer) fail(format string, args ...any) {
