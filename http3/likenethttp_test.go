@@ -486,6 +486,7 @@ func behaviours() []behaviour {
 	}, "deadline: true"})
 	add(behaviour{"write deadline", func(n *notes, w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
+		n.handledf("flush: %v", c.Flush())
 		n.handledf("set: %v", c.SetWriteDeadline(time.Now().Add(20*time.Millisecond)))
 		var err error
 		for err == nil {
