@@ -288,9 +288,11 @@ func (d *driver) dispatch(session *engine.Session) bool {
 	case h3.EventGoAway:
 		if d.side == quic.Client {
 			d.goneAway = true
-			d.openWaiting() // which fails now
 		}
 		d.tell(Event{Kind: EventGoAway, ID: ev.ID})
+		if d.side == quic.Client {
+			d.openWaiting() // which fails now, when its user knows why
+		}
 	case h3.EventClosed:
 		d.end(ev.Err)
 	}

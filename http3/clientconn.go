@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -27,7 +28,8 @@ type ClientConn struct {
 	local      net.Addr
 	remote     net.Addr
 	sessions   *sessions
-	early      bool // it began with early data; set before the connection is used
+	early      bool        // it began with early data; set before the connection is used
+	took       atomic.Bool // the server has taken a request
 
 	// Guarded by transport.mu.
 	active       int           // requests
@@ -100,6 +102,9 @@ func (c *ClientConn) onEvent(ev h3driver.Event) {
 		c.early = ev.Early
 		return
 	case h3driver.EventGoAway:
+		if ev.ID > 0 && ev.ID < h3.MaxRequestID {
+			c.took.Store(true)
+		}
 		c.transport.retire(c)
 		return
 	case h3driver.EventClosed:
@@ -112,6 +117,9 @@ func (c *ClientConn) onEvent(ev h3driver.Event) {
 	x := ev.Stream.Value.(*clientExchange)
 	switch ev.Kind {
 	case h3driver.EventHeaders:
+		if !c.took.Load() {
+			c.took.Store(true)
+		}
 		x.gotHeaders(copyFields(ev.Fields), ev.Fin)
 	case h3driver.EventInterim:
 		x.gotInterim(copyFields(ev.Fields))

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -20,6 +21,27 @@ import (
 
 // attemptDelay is how long one address has before the next is tried beside it (RFC 8305, Section 5).
 const attemptDelay = 250 * time.Millisecond
+
+// dialWhileRefused is dial, repeated while the server refuses connections: another may be about to take its place, and nobody be
+// there for a moment in between.
+func (t *Transport) dialWhileRefused(
+	ctx context.Context, key string, endpoint *engine.Endpoint,
+) (c *ClientConn, shared bool, err error) {
+	for n := 0; ; n++ {
+		refusal := err
+		c, shared, err = t.dial(ctx, key, endpoint)
+		switch {
+		case err != nil && refusal != nil && ctx.Err() != nil:
+			return nil, false, refusal
+		case t.route != nil: // who has another way takes it
+			return c, shared, err
+		case !refusedConnection(err) && (refusal == nil || !errors.Is(err, syscall.ECONNREFUSED)):
+			return c, shared, err
+		case !sleep(ctx, backoff(n)):
+			return nil, false, err
+		}
+	}
+}
 
 // dial connects to key, "host:port". It returns true with a connection that there was already, for another authority.
 func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpoint) (*ClientConn, bool, error) {
@@ -154,7 +176,7 @@ func (t *Transport) dialAddrs(
 			go closeOthers(results, running)
 			return r.conn, nil
 		}
-		if first == nil {
+		if first == nil || refusedConnection(r.err) {
 			first = r.err
 		}
 		if running == 0 && next == len(addrs) || ctx.Err() != nil {

@@ -31,12 +31,12 @@ type dialCall struct {
 }
 
 // acquire returns a connection for one request, which then calls release.
-func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reused bool, err error) {
+func (t *Transport) acquire(ctx context.Context, key string, p *persistence) (c *ClientConn, reused bool, err error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(key)
 	}
-	for try := 1; ; try++ {
+	for {
 		c, dial, err := t.lookup(ctx, key)
 		if err != nil {
 			return nil, false, err
@@ -46,11 +46,11 @@ func (t *Transport) acquire(ctx context.Context, key string) (c *ClientConn, reu
 			if c, err = t.wait(ctx, dial); err != nil {
 				return nil, false, err
 			}
-			if c == nil && try == maxAttempts {
-				return nil, false, cmp.Or(dial.conn.Err(), h3.ErrGoingAway)
-			}
-			if c == nil {
-				continue // it ended while we woke up
+			if c == nil { // it ended while we woke up
+				if err := p.again(ctx, dial.conn, false, cmp.Or(dial.conn.Err(), h3.ErrGoingAway)); err != nil {
+					return nil, false, err
+				}
+				continue
 			}
 		}
 		if trace != nil && trace.GotConn != nil {
@@ -70,7 +70,7 @@ func (t *Transport) has(key string) bool {
 
 // prepare makes a connection if there is none.
 func (t *Transport) prepare(ctx context.Context, key string) error {
-	c, _, err := t.acquire(ctx, key)
+	c, _, err := t.acquire(ctx, key, new(persistence))
 	if err == nil {
 		t.release(c)
 	}
@@ -142,7 +142,7 @@ func (t *Transport) wait(ctx context.Context, dial *dialCall) (*ClientConn, erro
 // runDial makes the connection of e; in a goroutine of its own.
 func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpoint *engine.Endpoint) {
 	defer e.dial.cancel()
-	c, shared, err := t.dial(ctx, key, endpoint)
+	c, shared, err := t.dialWhileRefused(ctx, key, endpoint)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dial := e.dial

@@ -36,7 +36,9 @@ type Transport struct {
 	// Resolve returns the addresses to try for a host name and port (a number), the preferred one first. Default: the
 	// system's resolver, with IPv6 and IPv4 in turns.
 	Resolve func(ctx context.Context, host, port string) ([]netip.AddrPort, error)
-	// DialTimeout bounds the time until a connection can carry requests, name resolution included. Default 10 s.
+	// DialTimeout bounds the time until a connection can carry requests, name resolution included. A server that refuses
+	// connections (CONNECTION_REFUSED), as one does that restarts, is asked again and again meanwhile, with growing pauses.
+	// Default 10 s.
 	DialTimeout time.Duration
 	// IdleConnTimeout closes a connection that has had no request running for that long. Default 90 s; the lower of it
 	// and QUIC's idle timeout holds.
@@ -81,16 +83,16 @@ const (
 	defaultMaxIdleConns           = 100
 	defaultExpectContinueTimeout  = time.Second
 	defaultMaxResponseHeaderBytes = 1 << 20
-	// maxAttempts bounds how often a request that is safe to repeat is sent.
-	maxAttempts = 4
 )
 
 // RoundTrip implements http.RoundTripper.
 //
 // It sends a request again, on a new connection, where the server can't have processed it: it refused the request
-// (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent; and where a
-// reused connection ended without an answer, if the method is idempotent. A body that was read must then have a
-// GetBody. Likewise where it was sent in early data and the server did not take that, or answered with status 425.
+// (H3_REQUEST_REJECTED), its GOAWAY excluded it, or the connection had ended before the request was sent. It does so as often as
+// the server takes other requests instead; for a server that takes none it has the patience of DialTimeout, with growing
+// pauses. Likewise, but four times in all, where a reused connection ended without an answer, if the method is
+// idempotent; and where it was sent in early data and the server did not take that, or answered with status 425. A body
+// that was read must then have a GetBody.
 //
 // An Upgrade to WebSocket (RFC 6455) becomes an extended CONNECT request (RFC 9220): WebSocket libraries that make one with an
 // http.Client get the 101 response that they expect, whose Body is an io.ReadWriteCloser.
@@ -112,8 +114,9 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	late := false
-	for attempt := 1; ; attempt++ {
-		conn, reused, err := t.acquire(req.Context(), key)
+	var p persistence
+	for {
+		conn, reused, err := t.acquire(req.Context(), key, &p)
 		if err != nil {
 			closeBody(req)
 			return nil, err
@@ -138,14 +141,22 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 			res.Body.Close()
 			continue
 		}
-		if attempt == maxAttempts || !x.repeatable(err, reused) {
+		again := (*http.Request)(nil)
+		if x.repeatable(err, reused) {
+			again = x.rewind()
+		}
+		if again == nil {
 			x.closeBody()
+			if refused(err) && req.Context().Err() != nil {
+				err = context.Cause(req.Context()) // but for which it would have been sent again
+			}
 			return nil, err
 		}
-		if req = x.rewind(); req == nil {
-			x.closeBody()
+		if err := p.again(req.Context(), conn, x.opened, err); err != nil {
+			closeBody(again)
 			return nil, err
 		}
+		req = again
 	}
 }
 
