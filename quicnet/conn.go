@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -169,7 +170,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error)
 	err = c.tryDatagram(ctx, &c.datagrams, func(conn *quic.Conn) error {
 		d, err := conn.TryReceiveDatagram()
 		if n = copy(p, d); n < len(d) {
-			return errShortBuffer
+			return io.ErrShortBuffer
 		}
 		return err
 	})
@@ -252,7 +253,7 @@ func (c *Conn) gone(s *Stream, now time.Time) {
 		*line = slices.Delete(*line, i, i+1)
 	}
 	c.mu.Unlock()
-	s.close(errStreamOver)
+	s.over()
 	if c.lone != nil {
 		c.lone.over = now
 	}
@@ -272,10 +273,10 @@ func (c *Conn) end(err error) {
 	c.datagramRoom.Open()
 	c.mu.Unlock()
 	if c.lone != nil {
-		c.lone.stream.close(err)
+		c.lone.stream.close(err, err)
 	}
 	for s := range c.live {
-		s.close(err)
+		s.close(err, err)
 	}
 	c.live = nil
 	close(c.done)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -196,6 +197,43 @@ func TestCancel(t *testing.T) {
 			}
 			if err := fill(local); !isCode(err, true) {
 				t.Errorf("writing: %v", err)
+			}
+		})
+	}
+}
+
+// TestCancelUnheard abandons streams from one side while nobody uses them on the other, which hears why when QUIC has done with
+// them long ago.
+func TestCancelUnheard(t *testing.T) {
+	byPeer := func(err error) bool {
+		e, ok := errors.AsType[*quic.StreamError](err)
+		return ok && e.Code == 42 && e.Remote
+	}
+	server, client := connect(t, quic.Config{}, quic.Config{})
+	for _, o := range openers {
+		t.Run(o.name, func(t *testing.T) {
+			local, remote := o.open(t, server, client)
+			from := client
+			if o.reverse {
+				from = server
+			}
+			before := from.Stats().StreamsReset
+			remote.CancelRead(42)
+			remote.CancelWrite(42)
+			// The answer to STOP_SENDING is RESET_STREAM, and with its acknowledgment the stream is over.
+			for ctx := testContext(t); ; runtime.Gosched() {
+				if st := from.Stats(); st.StreamsReset > before && st.BytesInFlight == 0 {
+					break
+				}
+				if ctx.Err() != nil {
+					t.Fatal(ctx.Err())
+				}
+			}
+			if _, err := local.Write([]byte{1}); !byPeer(err) {
+				t.Errorf("writing: %v", err)
+			}
+			if _, err := local.Read(make([]byte, 1)); o.uni && !errors.Is(err, quic.ErrDirection) || !o.uni && !byPeer(err) {
+				t.Errorf("reading: %v", err)
 			}
 		})
 	}

@@ -69,13 +69,6 @@ type priority struct {
 	incremental bool
 }
 
-var (
-	errShortBuffer = io.ErrShortBuffer
-	// errStreamOver is what a half returns that QUIC has finished though nobody has read its end: both sides have reset
-	// the stream.
-	errStreamOver = errors.New("quicnet: the stream is closed")
-)
-
 // ID returns the stream's ID.
 func (s *Stream) ID() quic.StreamID { return s.id }
 
@@ -392,8 +385,16 @@ func (s *Stream) advance() {
 	}
 }
 
+// over takes leave of a QUIC stream of which both halves have ended: in the step. What the peer did to a half while nobody
+// used it, the next one to do so hears.
+func (s *Stream) over() {
+	_, inErr := s.q.TryRead(nil)
+	_, outErr := s.q.TryWrite(nil, false)
+	s.close(inErr, outErr)
+}
+
 // close takes leave of the QUIC stream: in the step.
-func (s *Stream) close(err error) {
+func (s *Stream) close(inErr, outErr error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fill()
@@ -402,10 +403,10 @@ func (s *Stream) close(err error) {
 		s.q = nil
 	}
 	if s.in.err == nil {
-		s.in.end(err)
+		s.in.end(inErr)
 	}
 	if s.out.err == nil && !s.out.finTaken {
-		s.out.err = err
+		s.out.err = outErr
 	}
 	s.out.busy = false
 	s.out.slot.Wake()
