@@ -21,13 +21,13 @@ import (
 )
 
 // newPairOnLoopback is newPair over real sockets.
-func newPairOnLoopback(t *testing.T) *pair {
+func newPairOnLoopback(t *testing.T, config *quic.Config) *pair {
 	t.Helper()
 	p := &pair{
 		client: testEndpoint(t, EndpointConfig{}, "127.0.0.1:0"), server: testEndpoint(t, EndpointConfig{}, "127.0.0.1:0"),
 	}
 	var err error
-	if p.listener, err = p.server.Listen(&ListenConfig{QUIC: serverQUIC(), NewApplication: newEcho}); err != nil {
+	if p.listener, err = p.server.Listen(&ListenConfig{QUIC: config, NewApplication: newEcho}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -124,7 +124,9 @@ func TestThousandConnections(t *testing.T) {
 	if raceEnabled {
 		n, atOnce = 200, 10 // handshakes take ten times as long
 	}
-	p := newPairOnLoopback(t)
+	client, server := clientQUIC(), serverQUIC()
+	client.IdleTimeout, server.IdleTimeout = time.Hour, time.Hour // all handshakes together may take longer than the default
+	p := newPairOnLoopback(t, server)
 	before := runtime.NumGoroutine()
 	apps, conns := make([]*caller, n), make([]*Connection, n)
 	each := func(f func(i int)) {
@@ -142,7 +144,8 @@ func TestThousandConnections(t *testing.T) {
 	each(func(i int) {
 		apps[i] = newCaller()
 		var err error
-		if conns[i], err = p.dial(testContext(t), apps[i].app); err != nil {
+		config := &DialConfig{QUIC: client, NewApplication: apps[i].app}
+		if conns[i], err = p.client.Dial(testContext(t), p.server.LocalAddr(), config); err != nil {
 			t.Error(err)
 		}
 	})
@@ -424,7 +427,7 @@ func TestBulkAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and empties pools at random")
 	}
-	p := newPairOnLoopback(t)
+	p := newPairOnLoopback(t, serverQUIC())
 	a := newCaller()
 	c, err := p.dial(testContext(t), a.app)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // No wake-up is lost, whoever wakes how: after every one comes a ProcessWrites, and never two at a time.
 func TestWakeups(t *testing.T) {
-	p := newPairOnLoopback(t)
+	p := newPairOnLoopback(t, serverQUIC())
 	var inside, asked atomic.Int32
 	var seen int32 // owned by the step
 	a := newScripted()
