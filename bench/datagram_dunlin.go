@@ -85,7 +85,7 @@ func (d *dunlinDatagrams) send(size int, rate float64, end time.Time) (int64, er
 }
 
 func (d *dunlinDatagrams) Close() error {
-	d.c.Close(nil)
+	d.c.Close()
 	<-d.c.Done()
 	return nil
 }

@@ -65,7 +65,7 @@ func (c dunlinRawConn) transfer(dir byte, n int64, _ []byte) error {
 }
 
 func (c dunlinRawConn) Close() error {
-	c.c.Close(nil)
+	c.c.Close()
 	<-c.c.Done()
 	return nil
 }

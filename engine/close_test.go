@@ -144,9 +144,9 @@ func TestEnds(t *testing.T) {
 		here    func(error) bool                 // what that side is told
 		there   func(error) bool
 	}{
-		{"Close with a code", nil, func(_ *scripted, c *Connection) { c.Close(app) }, isApp(false), isApp(true)},
+		{"Close with a code", nil, func(_ *scripted, c *Connection) { c.CloseWithError(app.Code, app.Reason) }, isApp(false), isApp(true)},
 		{
-			"Close without", nil, func(_ *scripted, c *Connection) { c.Close(nil) },
+			"Close without", nil, func(_ *scripted, c *Connection) { c.Close() },
 			isTransport(false, quic.NoError), isTransport(true, quic.NoError),
 		},
 		{"OnEstablished fails", func(a *scripted) { a.established = fails(app) }, nil, isApp(false), isApp(true)},
@@ -165,7 +165,7 @@ func TestEnds(t *testing.T) {
 		},
 		{
 			"OnClose panics", func(a *scripted) { a.onClose = func(error) { panic("oops") } },
-			func(_ *scripted, c *Connection) { c.Close(app) }, isApp(false), isApp(true),
+			func(_ *scripted, c *Connection) { c.CloseWithError(app.Code, app.Reason) }, isApp(false), isApp(true),
 		},
 		{
 			"a function passed to Do panics", nil, func(_ *scripted, c *Connection) {

@@ -65,7 +65,7 @@ type ListenConfig struct {
 	EarlyStart bool
 	// Retry says when clients must prove their address first.
 	Retry quic.RetryPolicy
-	// CloseError is what Shutdown and Close tell the peers. Default: the transport's NO_ERROR.
+	// CloseError is what the listener's Shutdown and Close, and [Connection.Close], tell the peers. Default: the transport's NO_ERROR.
 	CloseError *quic.ApplicationError
 	// Preferred are addresses at which the function Listen listens as well, and to which it asks clients to move once they are
 	// connected (RFC 9000, Section 9.6): one of each family at most, which name the IP address. Whoever has sockets that are
@@ -86,7 +86,7 @@ type DialConfig struct {
 	// is sent before quic.EventEstablished an attacker can replay: see [Session.Early]. Whether the peer is there, and
 	// who it says, is known with that event; quic.EventEarlyDataRejected tells first what the server did not take.
 	EarlyStart bool
-	// CloseError is what Shutdown and Close of the endpoint tell the peer. Default: the transport's NO_ERROR.
+	// CloseError is what [Connection.Close], and Shutdown and Close of the endpoint, tell the peer. Default: the transport's NO_ERROR.
 	CloseError *quic.ApplicationError
 	// AttemptDelay is how long the function Dial waits for one address of a name before it tries the next beside it
 	// (RFC 8305, Section 5). Default 250 ms.

@@ -36,14 +36,17 @@ func (c *Connection) RemoteAddr() netip.AddrPort { return c.w.remote }
 // Endpoint returns the endpoint whose sockets the connection uses.
 func (c *Connection) Endpoint() *Endpoint { return c.w.e }
 
-// Close closes the connection with the application's code; nil stands for the transport's NO_ERROR. It does not
-// wait: see Done.
-func (c *Connection) Close(err *quic.ApplicationError) {
-	if err == nil {
-		c.w.end(closeFully, nil)
-		return
-	}
-	c.w.end(closeFully, &quic.ApplicationError{Code: err.Code, Reason: err.Reason})
+// Close closes the connection at once, with the CloseError of its config. It does not wait (see Done), and returns nil.
+func (c *Connection) Close() error {
+	c.w.end(closeFully, c.w.farewell)
+	return nil
+}
+
+// CloseWithError closes the connection at once and tells the peer a code of the application protocol, at most 2^62-1, and a
+// reason for people. It does not wait (see Done), and returns nil.
+func (c *Connection) CloseWithError(code uint64, reason string) error {
+	c.w.end(closeFully, &quic.ApplicationError{Code: code, Reason: reason})
+	return nil
 }
 
 // Done returns a channel that is closed when the connection has ended and OnClose has returned.

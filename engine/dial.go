@@ -168,7 +168,7 @@ func race(ctx context.Context, remotes []netip.AddrPort, cfg *DialConfig) (*Conn
 		case results <- result{c, err}:
 		case <-ctx.Done():
 			if c != nil {
-				c.Close(nil)
+				c.Close()
 			}
 		}
 	}

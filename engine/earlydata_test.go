@@ -102,7 +102,7 @@ func (t *earlyTest) connect(l *Listener) (clientEarly, serverEarly, streamEarly 
 	}
 	serverEarly, streamEarly = <-t.began, <-t.streams
 	<-t.sessions.put // the ticket may come after the answer
-	c.Close(nil)
+	c.Close()
 	<-c.Done()
 	return clientEarly, serverEarly, streamEarly, state
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -366,9 +367,20 @@ func (e *Endpoint) Close() error {
 	return e.err
 }
 
-// Done returns a channel that is closed when the endpoint has ended: it was closed, or one of its sockets failed, of which
-// Close tells.
+// Done returns a channel that is closed when the endpoint has ended: it was closed, or one of its sockets failed.
 func (e *Endpoint) Done() <-chan struct{} { return e.done }
+
+// Err returns why the endpoint ended, nil until Done is closed: net.ErrClosed, or the error of a socket that failed.
+func (e *Endpoint) Err() error {
+	select {
+	case <-e.done:
+	default:
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return cmp.Or(e.err, net.ErrClosed)
+}
 
 func (e *Endpoint) fail(err error) {
 	e.mu.Lock()

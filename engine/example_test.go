@@ -76,7 +76,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println(<-g.heard)
-	c.Close(&quic.ApplicationError{Code: 0, Reason: "thanks"})
+	c.CloseWithError(0, "thanks")
 	<-c.Done()
 	// Output: Hello, Calidris!
 }

@@ -236,7 +236,7 @@ func TestDialByName(t *testing.T) {
 	if err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	c.Close(nil)
+	c.Close()
 	<-c.Done()
 	c.w.e.reading.Wait() // the endpoint ends by itself
 
@@ -294,7 +294,7 @@ func TestDialRace(t *testing.T) {
 				if conn.RemoteAddr() != l.Addr() {
 					t.Errorf("connected to %v", conn.RemoteAddr())
 				}
-				conn.Close(nil)
+				conn.Close()
 			}
 			// Every application that was made hears of its end.
 			mu.Lock()

@@ -344,7 +344,7 @@ func TestMigrateFails(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		go func() { first <- c.Migrate(t.Context(), c.LocalAddr()) }()
 		synctest.Wait()
-		c.Close(nil)
+		c.Close()
 		if err := <-first; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("of a connection that ends: %v", err)
 		}

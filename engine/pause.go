@@ -69,8 +69,8 @@ func (p *Paused) Resume(f NewApplicationFunc) error {
 	return nil
 }
 
-// Refuse closes the connection as [Connection.Close] does.
-func (p *Paused) Refuse(err *quic.ApplicationError) { p.Info().Connection.Close(err) }
+// Refuse closes the connection as [Connection.CloseWithError] does.
+func (p *Paused) Refuse(code uint64, reason string) { p.Info().Connection.CloseWithError(code, reason) }
 
 // errUnwanted tells a peer that nobody wanted its connection.
 var errUnwanted = &quic.TransportError{Code: quic.ConnectionRefused, Reason: "no application took the connection"}

@@ -76,7 +76,7 @@ func TestPauseEnds(t *testing.T) {
 	}{
 		{"default timeout", 0, nil, defaultPause, &quic.TransportError{Remote: true, Code: quic.ConnectionRefused, Reason: errUnwanted.Reason}},
 		{"timeout", time.Second, nil, time.Second, &quic.TransportError{Remote: true, Code: quic.ConnectionRefused, Reason: errUnwanted.Reason}},
-		{"refused", -1, func(_ *pair, p *Paused) { p.Refuse(&quic.ApplicationError{Code: 5}) }, 0,
+		{"refused", -1, func(_ *pair, p *Paused) { p.Refuse(5, "") }, 0,
 			&quic.ApplicationError{Remote: true, Code: 5}},
 		{"shutdown", 0, func(p *pair, _ *Paused) { p.listener.Shutdown(context.Background()) }, 0,
 			&quic.ApplicationError{Remote: true, Code: 77}},

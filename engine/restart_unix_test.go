@@ -91,7 +91,7 @@ func TestRestart(t *testing.T) {
 	}
 
 	addr := l.Addr()
-	c.Close(nil)
+	c.Close()
 	if err := e.Shutdown(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -119,5 +119,5 @@ func TestRestart(t *testing.T) {
 	if got, err := later.call(second, []byte("the second")); err != nil || string(got) != "the second" {
 		t.Errorf("%q, %v", got, err)
 	}
-	second.Close(nil)
+	second.Close()
 }

@@ -333,7 +333,7 @@ func TestHandshakeFlood(t *testing.T) {
 		if err != nil {
 			t.Fatalf("an honest client: %v", err)
 		}
-		c.Close(nil)
+		c.Close()
 		for _, e := range flood {
 			e.Close()
 		}
@@ -360,7 +360,7 @@ func TestLimits(t *testing.T) {
 		if e, ok := err.(*quic.TransportError); !ok || e.Code != quic.ConnectionRefused {
 			t.Errorf("the third was told %v", err)
 		}
-		cs[0].Close(nil)
+		cs[0].Close()
 		time.Sleep(time.Minute)
 		if _, err := p.dial(t.Context(), newCaller().app); err != nil {
 			t.Errorf("after one left: %v", err)

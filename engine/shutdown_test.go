@@ -225,7 +225,7 @@ func TestShutdownLeavesDraining(t *testing.T) {
 					go shutdown()
 					synctest.Wait()
 				}
-				c.Close(nil)
+				c.Close()
 				<-server.closed
 				synctest.Wait() // the step that told so has ended
 				closed := time.Now()

@@ -46,7 +46,7 @@ func TestTokenCacheSparesRetry(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-tokens.put
-		c.Close(nil)
+		c.Close()
 		<-c.Done()
 		retries[i] = l.Endpoint().Stats().Demux["sent_retry"]
 	}
@@ -76,7 +76,7 @@ func TestFleetTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-tokens.put
-		c.Close(nil)
+		c.Close()
 		<-c.Done()
 		// The first server has given the token, the second one lets it be used, the third one knows that it was.
 		if retries := l.Endpoint().Stats().Demux["sent_retry"]; (retries == 0) != (i == 1) {

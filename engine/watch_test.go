@@ -89,7 +89,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("audit of a connection that lives: %+v", st)
 		}
 		time.Sleep(time.Second)
-		c.Close(&quic.ApplicationError{Code: 7, Reason: "bye"})
+		c.CloseWithError(7, "bye")
 		<-c.Done()
 		time.Sleep(10 * time.Second) // the closing and draining periods
 
@@ -151,7 +151,7 @@ func TestMetricsOfEnds(t *testing.T) {
 		}, metrics.End{Handshake: true, Cause: metrics.CauseHandshakeTimeout}},
 		{"transport", func(t *testing.T, p *pair, net *fakeNet) {
 			_, c := testDial(t, p.client, p.listener)
-			c.Close(nil)
+			c.Close()
 			<-c.Done()
 		}, metrics.End{Cause: metrics.CauseTransport}},
 		{"remote", func(t *testing.T, p *pair, net *fakeNet) {

@@ -187,7 +187,7 @@ func TestHandle(t *testing.T) {
 			}
 		}
 		before := accepted.Stats().DatagramsReceived
-		c.Close(nil)
+		c.Close()
 		<-c.Done()
 		<-accepted.Done()
 		time.Sleep(time.Minute)
@@ -200,7 +200,7 @@ func TestHandle(t *testing.T) {
 			}
 			h.Wake()
 			h.Flush()
-			h.Close(nil)
+			h.Close()
 		}
 		if n := accepted.Stats().DatagramsReceived; n < before {
 			t.Errorf("the last statistics say %d datagrams, earlier ones %d", n, before)
@@ -227,7 +227,7 @@ func TestCloseIsRepeated(t *testing.T) {
 		p.net.mu.Lock()
 		p.net.drop = dropAll
 		p.net.mu.Unlock()
-		server.handle.Close(&quic.ApplicationError{Code: 5})
+		server.handle.CloseWithError(5, "")
 		<-server.done
 		p.net.mu.Lock()
 		p.net.drop = nil

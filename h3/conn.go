@@ -316,6 +316,6 @@ func (c *Conn) Err() error {
 	return c.closeErr
 }
 
-// Close ends the connection with an HTTP/3 code; NoError is right when nothing is wrong. It takes effect with Flush,
-// and EventClosed follows.
-func (c *Conn) Close(code ErrCode, reason string) { c.fail(code, reason) }
+// CloseWithError ends the connection with an HTTP/3 code, [NoError] when nothing is wrong, and a reason for people. It takes
+// effect with Flush, and EventClosed follows.
+func (c *Conn) CloseWithError(code ErrCode, reason string) { c.fail(code, reason) }

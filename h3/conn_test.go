@@ -156,7 +156,7 @@ func TestClose(t *testing.T) {
 	p.request(getRequest, true)
 	p.run()
 	s := p.one(quic.Server, EventHeaders).Stream
-	p.h[quic.Server].Close(NoError, "enough")
+	p.h[quic.Server].CloseWithError(NoError, "enough")
 	if err := s.SendHeaders(okResponse, true); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("SendHeaders: %v", err)
 	}

@@ -114,17 +114,39 @@ func (c *controller) GoAway() {
 	c.d.wake()
 }
 
-// Close closes the connection at once, with an HTTP/3 code; before the connection is established, as soon as it is. It does
-// not wait.
-func (c *controller) Close(code h3.ErrCode, reason string) {
+// Close is CloseWithError(h3.NoError, ""). GoAway is the way to part from a peer that is at work.
+func (c *controller) Close() error { return c.CloseWithError(h3.NoError, "") }
+
+// CloseWithError closes the connection at once, with an HTTP/3 code and a reason for people; before the connection is
+// established, as soon as it is. It does not wait (see Done), and returns nil.
+func (c *controller) CloseWithError(code h3.ErrCode, reason string) error {
 	err := &quic.ApplicationError{Code: uint64(code), Reason: reason}
 	c.d.farewell.CompareAndSwap(nil, err)
 	if session := c.d.session.Load(); session != nil {
-		session.Connection().Close(err)
+		session.Connection().CloseWithError(err.Code, err.Reason)
 	}
+	return nil
 }
 
-// Err returns why the connection ended, nil before.
+// Done returns a channel that is closed when the connection has ended, for those who do not wait for EventClosed.
+func (c *controller) Done() <-chan struct{} {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	if c.d.err != nil {
+		return hasEnded
+	}
+	return c.d.ended.Opening()
+}
+
+// hasEnded is the Done of connections that have ended.
+var hasEnded = func() chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
+// Err returns why the connection ended, nil before: an *h3.Error where HTTP/3 on either side ended it, else an error of package
+// quic. All match net.ErrClosed.
 func (c *controller) Err() error {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()

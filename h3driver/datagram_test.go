@@ -91,7 +91,7 @@ func TestDatagramWaits(t *testing.T) {
 		{"given up", func(_, s *Stream, _ context.CancelCauseFunc) { s.CancelRead(h3.RequestCancelled) }, func(err error) bool {
 			return errors.As(err, &e) && e.OnStream && !e.Remote
 		}},
-		{"connection", func(_, _ *Stream, _ context.CancelCauseFunc) { p.client.Close(h3.NoError, "") }, func(err error) bool {
+		{"connection", func(_, _ *Stream, _ context.CancelCauseFunc) { p.client.Close() }, func(err error) bool {
 			return errors.As(err, &e) && !e.OnStream && e.Remote
 		}},
 	} {

@@ -22,7 +22,7 @@ type driver struct {
 	side quic.Side
 
 	session     atomic.Pointer[engine.Session]        // nil until the connection is established
-	farewell    atomic.Pointer[quic.ApplicationError] // what Close was called with; it may be called before
+	farewell    atomic.Pointer[quic.ApplicationError] // what CloseWithError was called with; it may be called before
 	established chan struct{}                         // closed then, or when the connection has ended before
 	tls         atomic.Pointer[tls.ConnectionState]   // nil until the handshake is complete
 	version     atomic.Uint32                         // likewise 0
@@ -40,7 +40,7 @@ type driver struct {
 	served    bool      // servers: there has been a request
 	requests  int       // servers: how many, if Config.MaxRequests counts them
 	goneAway  bool      // clients: the server has sent GOAWAY
-	closing   bool      // h3.Close was called
+	closing   bool      // h3.CloseWithError was called
 	closed    bool      // EventClosed has been told
 
 	mu     sync.Mutex // guards what follows; held for short, also by the step
@@ -51,6 +51,7 @@ type driver struct {
 	avail  blocking.Slot // NextEvent waits here
 	told   bool          // EventClosed is in the queue, or was
 	err    error         // why the connection ended
+	ended  blocking.Gate // Done
 
 	settings     []h3.Setting // the peer's
 	hasSettings  bool
@@ -342,6 +343,7 @@ func (d *driver) end(err error) {
 	d.closed = true
 	d.mu.Lock()
 	d.err = err
+	d.ended.Open()
 	d.settled.Open()
 	d.datagramRoom.Open()
 	waiting := slices.Concat(d.ready, d.waiting, d.held)

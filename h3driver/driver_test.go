@@ -403,7 +403,7 @@ func TestEveryPartIsReleasedOnce(t *testing.T) {
 	s.Send(Part{Body: []byte("x"), Release: &r})
 	r.want(t, 5)
 	c.Send(Part{Body: make([]byte, 8<<20), Release: &r}) // stuck
-	p.server.Close(h3.NoError, "")
+	p.server.Close()
 	r.want(t, 6)
 	c.Send(Part{Body: []byte("x"), Release: &r})
 	r.want(t, 7)
@@ -643,7 +643,7 @@ func TestGoAwayDrains(t *testing.T) {
 
 // Who gets a server's controller may close the connection before OnEstablished was called.
 func TestCloseBeforeEstablished(t *testing.T) {
-	p := newPair(t, &options{early: func(c *ServerController) { c.Close(h3.ExcessiveLoad, "too early") }})
+	p := newPair(t, &options{early: func(c *ServerController) { c.CloseWithError(h3.ExcessiveLoad, "too early") }})
 	var e *h3.Error
 	if ev := next(t, p.client, EventClosed); !errors.As(ev.Err, &e) || e.Code != h3.ExcessiveLoad || !e.Remote {
 		t.Errorf("the client is told %v", ev.Err)
@@ -656,12 +656,18 @@ func TestClose(t *testing.T) {
 	read := make(chan error, 1)
 	go func() { _, err := c.Read(make([]byte, 1)); read <- err }()
 	waiting(t, c, &c.in.slot)
-	p.server.Close(h3.ExcessiveLoad, "too much")
+	done := p.client.Done()
+	p.server.CloseWithError(h3.ExcessiveLoad, "too much")
 	for side, ev := range map[bool]Event{true: next(t, p.client, EventClosed), false: next(t, p.server, EventClosed)} {
 		var e *h3.Error
 		if !errors.As(ev.Err, &e) || e.Code != h3.ExcessiveLoad || e.Reason != "too much" || e.Remote != side || e.OnStream {
 			t.Errorf("on the client %v: %v", side, ev.Err)
 		}
+	}
+	<-done
+	<-p.client.Done()
+	if err := p.client.Err(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Err: %v", err)
 	}
 	if err := <-read; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("read: %v", err)
@@ -684,8 +690,8 @@ func TestClose(t *testing.T) {
 // TestEveryWaitEndsWithTheConnection: whatever waits when the connection ends returns, and says that it has ended.
 func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 	ends := map[string]func(*pair){
-		"closed here":  func(p *pair) { p.client.Close(h3.NoError, "") },
-		"closed there": func(p *pair) { p.server.Close(h3.NoError, "") },
+		"closed here":  func(p *pair) { p.client.Close() },
+		"closed there": func(p *pair) { p.server.Close() },
 		"broken": func(p *pair) {
 			p.client.Do(context.Background(), func(s *engine.Session, _ *h3.Conn) {
 				s.Conn().Close(s.Now(), &quic.TransportError{Code: quic.InternalError})

@@ -81,7 +81,7 @@ func (t *earlyServers) visit(p *pair) {
 	t.connect(p)
 	next(t.T, p.client, EventSettings)
 	<-t.sessions.put
-	p.client.Close(h3.NoError, "")
+	p.client.Close()
 	for {
 		if ev, err := p.client.NextEvent(testContext(t.T)); err != nil || ev.Kind == EventClosed {
 			return
@@ -179,7 +179,7 @@ func TestEarlyRequestsConnectionFails(t *testing.T) {
 	p.listener.Close()
 	p.servers <- nil // nobody answers
 	results := et.connect(p, earlyGet, Part{Header: postFields, Fin: true})
-	p.client.Close(h3.InternalError, "")
+	p.client.CloseWithError(h3.InternalError, "")
 	if r := <-results[1]; r.err == nil {
 		t.Error("a request that waited for the handshake was opened")
 	}

@@ -60,7 +60,7 @@ func Example() {
 			break
 		}
 	}
-	controller.Close(h3.NoError, "")
+	controller.Close()
 	<-connection.Done()
 	// Output: 200 You asked for /dunlin <nil>
 }

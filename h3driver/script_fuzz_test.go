@@ -17,7 +17,7 @@ import (
 type userSide interface {
 	NextEvent(context.Context) (Event, error)
 	GoAway()
-	Close(h3.ErrCode, string)
+	CloseWithError(h3.ErrCode, string) error
 }
 
 // scripted is a connection whose users, or an attacker at one end of it, do what a script says. Time is virtual.
@@ -251,7 +251,7 @@ func (s *scripted) use(side int) {
 	if kind <= 4 {
 		switch {
 		case kind == 4 && s.byte() == 7:
-			u.Close(h3.ErrCode(s.below(1000)), "enough")
+			u.CloseWithError(h3.ErrCode(s.below(1000)), "enough")
 		case kind == 3 && s.byte() < 16:
 			u.GoAway()
 		default:
@@ -382,7 +382,7 @@ func FuzzScript(f *testing.F) {
 			}
 			for side := range s.users {
 				if u := s.users[side]; u.userSide != nil {
-					u.Close(h3.NoError, "")
+					u.CloseWithError(h3.NoError, "")
 				}
 			}
 			if s.raw.conn != nil {

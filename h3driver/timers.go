@@ -143,7 +143,7 @@ func (d *driver) countRequest() {
 func (d *driver) close(reason string) {
 	if !d.closing {
 		d.closing = true
-		d.h3.Close(h3.NoError, reason)
+		d.h3.CloseWithError(h3.NoError, reason)
 	}
 }
 

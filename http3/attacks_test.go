@@ -92,7 +92,7 @@ func TestServerMadeResetsAreBounded(t *testing.T) {
 		})
 		s.get(t, "/") // meanwhile the server does its part
 	}
-	conn.Close(&quic.ApplicationError{Code: uint64(h3.NoError)})
+	conn.CloseWithError(uint64(h3.NoError), "")
 	if n := most.Load(); n > 2*streams {
 		t.Errorf("%d handlers ran at once", n)
 	}

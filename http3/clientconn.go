@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
-	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/h3driver"
 	"github.com/dunlin-quic/dunlin/quic"
 )
@@ -93,7 +92,7 @@ func (c *ClientConn) Close() error {
 	return nil
 }
 
-func (c *ClientConn) closeNow() { c.controller.Close(h3.NoError, "") }
+func (c *ClientConn) closeNow() { c.controller.Close() }
 
 // onEvent runs in the connection's step.
 func (c *ClientConn) onEvent(ev h3driver.Event) {

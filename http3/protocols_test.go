@@ -48,7 +48,7 @@ func TestProtocols(t *testing.T) {
 		t.Errorf("HTTP/3 answers %q, %v", body, err)
 	}
 
-	cfg := &quicnet.Config{QUIC: &quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{"greeting"}}}}
+	cfg := &quicnet.DialConfig{QUIC: &quic.Config{TLS: &tls.Config{RootCAs: testRoots, NextProtos: []string{"greeting"}}}}
 	c, err := quicnet.Dial(ctx, s.addr, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestProtocols(t *testing.T) {
 		if got := c.Audit().Protocol; got != x.want {
 			t.Errorf("%v: negotiated %q", x.offer, got)
 		}
-		c.Close(nil)
+		c.Close()
 		<-c.Endpoint().Done()
 	}
 }

@@ -480,7 +480,7 @@ func testSentAgain(t *testing.T, way string) {
 						ev.Stream.CancelRead(h3.RequestRejected)
 						ev.Stream.CancelWrite(h3.RequestRejected)
 					case first && seen > 1:
-						controller.Close(h3.NoError, "")
+						controller.Close()
 					default:
 						go func() {
 							body, _ := io.ReadAll(ev.Stream)

@@ -45,7 +45,7 @@ func drive(t *testing.T, addr netip.AddrPort, config *quic.Config) *driven {
 }
 
 func (d *driven) close() {
-	d.controller.Close(h3.NoError, "")
+	d.controller.Close()
 	<-d.Done()
 }
 

@@ -215,7 +215,7 @@ func (h *hqClient) get(t *testing.T, addr netip.AddrPort, config *quic.Config) h
 	if err != nil {
 		t.Error(err)
 	}
-	conn.Close(nil)
+	conn.Close()
 	<-conn.Done()
 	h.conn.stats = conn.Stats()
 	return h.conn

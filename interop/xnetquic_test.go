@@ -75,7 +75,7 @@ func TestXNetQUIC(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = <-app.done
-		conn.Close(nil)
+		conn.Close()
 		<-conn.Done()
 		if got := hex.EncodeToString(app.got.Sum(nil)); err != nil || got != contentSum(mirrored) {
 			t.Errorf("SHA-256 %s, %v; want %s", got, err, contentSum(mirrored))

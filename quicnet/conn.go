@@ -70,15 +70,14 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Close is CloseWithError(0, "").
-func (c *Conn) Close() error { return c.CloseWithError(0, "") }
+// Close is CloseWithError with the CloseError of the connection's config, which by default is code 0 without a reason.
+func (c *Conn) Close() error { return c.session.Connection().Close() }
 
 // CloseWithError closes the connection at once: what is not sent yet is not sent, and the peer, who is told the
 // application's code (at most 2^62-1) and a reason, may throw away what it has not read. Protocols therefore close a
 // connection when both sides know that everything has arrived. It returns nil; Done tells when the connection has ended.
 func (c *Conn) CloseWithError(code uint64, reason string) error {
-	c.session.Connection().Close(&quic.ApplicationError{Code: code, Reason: reason})
-	return nil
+	return c.session.Connection().CloseWithError(code, reason)
 }
 
 // OpenStream opens a bidirectional stream. While the peer allows no further one it waits, until ctx ends. The peer hears

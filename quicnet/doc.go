@@ -3,7 +3,7 @@
 //
 // A server:
 //
-//	l, err := quicnet.Listen(&quicnet.Config{QUIC: &quic.Config{TLS: tlsConfig}}, ":4433")
+//	l, err := quicnet.Listen(&quicnet.ListenConfig{QUIC: &quic.Config{TLS: tlsConfig}}, ":4433")
 //	for {
 //		conn, err := l.Accept(ctx)
 //		if err != nil {
@@ -40,5 +40,5 @@
 // What has arrived on a stream waits in QUIC's receive window until somebody reads, and then up to 64 KiB of it here: who
 // does not read stops the peer, on this stream alone. A write waits while QUIC's send buffer has no room. Streams that
 // nobody has accepted are bounded by quic.Config.MaxBidiStreams and MaxUniStreams, connections that nobody has accepted by
-// [Config.Backlog], datagrams that nobody has received by 256 KiB.
+// [ListenConfig.Backlog], datagrams that nobody has received by 256 KiB.
 package quicnet

@@ -18,7 +18,7 @@ func Example() {
 	ctx := context.Background()
 	certificate, roots := testcert.Get() // your own here
 
-	l, err := quicnet.Listen(&quicnet.Config{
+	l, err := quicnet.Listen(&quicnet.ListenConfig{
 		QUIC: &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"greeting"}}},
 	}, "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +47,7 @@ func Example() {
 		}
 	}()
 
-	conn, err := quicnet.Dial(ctx, l.Addr().String(), &quicnet.Config{
+	conn, err := quicnet.Dial(ctx, l.Addr().String(), &quicnet.DialConfig{
 		QUIC: &quic.Config{TLS: &tls.Config{RootCAs: roots, NextProtos: []string{"greeting"}}},
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func Example() {
 func ExampleDialNet() {
 	certificate, roots := testcert.Get() // your own here
 
-	l, err := quicnet.ListenNet(&quicnet.Config{
+	l, err := quicnet.ListenNet(&quicnet.ListenConfig{
 		QUIC: &quic.Config{TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"smtp"}}},
 	}, "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +90,7 @@ func ExampleDialNet() {
 		fmt.Fprintln(c, "221 bye")
 	}()
 
-	c, err := quicnet.DialNet(context.Background(), l.Addr().String(), &quicnet.Config{
+	c, err := quicnet.DialNet(context.Background(), l.Addr().String(), &quicnet.DialConfig{
 		QUIC: &quic.Config{TLS: &tls.Config{RootCAs: roots, NextProtos: []string{"smtp"}}},
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package quicnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -25,25 +26,27 @@ type Listener struct {
 }
 
 // Listen listens on UDP addresses (see udp.Listen), each with a socket of its own.
-func Listen(cfg *Config, addresses ...string) (*Listener, error) {
+func Listen(cfg *ListenConfig, addresses ...string) (*Listener, error) {
 	return listen(cfg, false, func(c *engine.ListenConfig) (*engine.Listener, error) {
 		return engine.Listen(c, addresses...)
 	})
 }
 
 // ListenOn listens on an endpoint, whose sockets may dial as well. cfg.Endpoint and cfg.Socket have no meaning.
-func ListenOn(e *engine.Endpoint, cfg *Config) (*Listener, error) {
+func ListenOn(e *engine.Endpoint, cfg *ListenConfig) (*Listener, error) {
 	return listen(cfg, false, e.Listen)
 }
 
-func listen(cfg *Config, single bool, on func(*engine.ListenConfig) (*engine.Listener, error)) (*Listener, error) {
-	c := cfg.withDefaults()
-	l := &Listener{backlog: c.Backlog, single: single}
+func listen(cfg *ListenConfig, single bool, on func(*engine.ListenConfig) (*engine.Listener, error)) (*Listener, error) {
+	if cfg == nil {
+		cfg = &ListenConfig{} // in which the engine misses something
+	}
+	l := &Listener{backlog: max(cmp.Or(cfg.Backlog, defaultBacklog), 0), single: single}
 	l.mu.Lock() // who arrives waits until l is complete
 	defer l.mu.Unlock()
 	var err error
 	l.l, err = on(&engine.ListenConfig{
-		QUIC: c.QUIC,
+		QUIC: cfg.QUIC,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			d := NewDriver(l.ready)
 			if l.single {
@@ -51,10 +54,11 @@ func listen(cfg *Config, single bool, on func(*engine.ListenConfig) (*engine.Lis
 			}
 			return d, nil
 		},
-		Retry:      c.Retry,
-		CloseError: c.closeError(),
-		Endpoint:   c.Endpoint,
-		Socket:     c.Socket,
+		Retry:      cfg.Retry,
+		CloseError: closeError(cfg.CloseError),
+		Preferred:  cfg.Preferred,
+		Endpoint:   cfg.Endpoint,
+		Socket:     cfg.Socket,
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +92,7 @@ func (l *Listener) ready(c *Conn) error {
 }
 
 // Accept returns the next connection, whose handshake is complete. It waits for one, until ctx ends. It returns
-// net.ErrClosed after Close.
+// net.ErrClosed after Close or Shutdown.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	for {
 		l.mu.Lock()
@@ -119,15 +123,44 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 // Addr returns the address of the first socket, a *net.UDPAddr.
 func (l *Listener) Addr() net.Addr { return net.UDPAddrFromAddrPort(l.l.Addr()) }
 
+// Addrs returns the address of every socket, each a *net.UDPAddr.
+func (l *Listener) Addrs() []net.Addr {
+	var all []net.Addr
+	for _, a := range l.l.Addrs() {
+		all = append(all, net.UDPAddrFromAddrPort(a))
+	}
+	return all
+}
+
+// Stats returns the counters of the listener's sockets and connections, after Close the last ones.
+func (l *Listener) Stats() engine.EndpointStats { return l.l.Endpoint().Stats() }
+
 // Engine returns the engine's handle of the listener.
 func (l *Listener) Engine() *engine.Listener { return l.l }
 
+// Shutdown stops accepting, closes the connections that nobody got by Accept, and waits until the others have ended: by their
+// users, their peers, or the idle timeout. When ctx ends first, those that remain are closed, and Shutdown returns the context's
+// error. The sockets of a listener made by Listen are then closed.
+func (l *Listener) Shutdown(ctx context.Context) error {
+	l.stop()
+	return l.l.Shutdown(ctx)
+}
+
 // Close stops accepting and closes all connections that the listener has accepted; those that nobody got by Accept, too.
 func (l *Listener) Close() error {
+	l.stop()
+	return l.l.Close()
+}
+
+// stop stops accepting and closes the connections that nobody got. It reports whether the listener accepted until now.
+func (l *Listener) stop() bool {
 	l.mu.Lock()
-	l.closed = true
-	l.arrived = nil
+	unwanted, accepted := l.arrived, !l.closed
+	l.arrived, l.closed = nil, true
 	l.arrival.Open()
 	l.mu.Unlock()
-	return l.l.Close()
+	for _, c := range unwanted {
+		c.Close()
+	}
+	return accepted
 }

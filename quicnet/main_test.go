@@ -16,16 +16,16 @@ func TestMain(m *testing.M) { leakcheck.Main(m) }
 
 const protocol = "test"
 
-func serverConfig(q quic.Config) *quicnet.Config {
+func serverConfig(q quic.Config) *quicnet.ListenConfig {
 	cert, _ := testcert.Get()
 	q.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{protocol}}
-	return &quicnet.Config{QUIC: &q}
+	return &quicnet.ListenConfig{QUIC: &q}
 }
 
-func clientConfig(q quic.Config) *quicnet.Config {
+func clientConfig(q quic.Config) *quicnet.DialConfig {
 	_, roots := testcert.Get()
 	q.TLS = &tls.Config{RootCAs: roots, NextProtos: []string{protocol}}
-	return &quicnet.Config{QUIC: &q}
+	return &quicnet.DialConfig{QUIC: &q}
 }
 
 func testContext(t *testing.T) context.Context {
@@ -35,7 +35,7 @@ func testContext(t *testing.T) context.Context {
 }
 
 // listen returns a listener that is closed with the test.
-func listen(t *testing.T, cfg *quicnet.Config) *quicnet.Listener {
+func listen(t *testing.T, cfg *quicnet.ListenConfig) *quicnet.Listener {
 	t.Helper()
 	l, err := quicnet.Listen(cfg, "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // ListenNet is Listen for protocols that want one byte stream per connection: its Accept returns a net.Conn, which is the
 // first bidirectional stream that the client opens, for every connection. Further streams are refused. Close stops accepting
 // and leaves alone the connections that Accept has returned; the sockets are closed with the last of them.
-func ListenNet(cfg *Config, addresses ...string) (net.Listener, error) {
+func ListenNet(cfg *ListenConfig, addresses ...string) (net.Listener, error) {
 	l, err := listen(cfg, true, func(c *engine.ListenConfig) (*engine.Listener, error) {
 		return engine.Listen(c, addresses...)
 	})
@@ -24,7 +24,7 @@ func ListenNet(cfg *Config, addresses ...string) (net.Listener, error) {
 }
 
 // DialNet is Dial for such protocols: the net.Conn is the first stream of a connection of its own.
-func DialNet(ctx context.Context, address string, cfg *Config) (net.Conn, error) {
+func DialNet(ctx context.Context, address string, cfg *DialConfig) (net.Conn, error) {
 	driver := func() *Driver {
 		d := NewDriver(nil)
 		d.c.lone = &lone{stream: &Stream{c: &d.c, local: true}}
@@ -151,16 +151,8 @@ func (n netListener) Accept() (net.Conn, error) {
 func (n netListener) Addr() net.Addr { return n.l.Addr() }
 
 func (n netListener) Close() error {
-	n.l.mu.Lock()
-	unwanted, closed := n.l.arrived, n.l.closed
-	n.l.arrived, n.l.closed = nil, true
-	n.l.arrival.Open()
-	n.l.mu.Unlock()
-	if closed {
+	if !n.l.stop() {
 		return net.ErrClosed
-	}
-	for _, c := range unwanted {
-		c.Close()
 	}
 	go n.l.l.Shutdown(context.Background())
 	return nil

@@ -52,7 +52,7 @@ func (c *client) echo(text string) (string, error) {
 	return string(r.answer), err
 }
 
-func (c *client) close() { c.connection.Close(nil) }
+func (c *client) close() { c.connection.Close() }
 
 func (c *client) ProcessReads(s *engine.Session) error {
 	for {

@@ -86,7 +86,7 @@ func run(ctx context.Context, out io.Writer, roots *x509.CertPool, body string, 
 		log.Printf("stream %d: requested %v", stream.ID(), u)
 	}
 	err = follow(ctx, out, controller, len(targets))
-	controller.Close(h3.NoError, "")
+	controller.Close()
 	<-connection.Done()
 	return err
 }

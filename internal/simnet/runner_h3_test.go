@@ -118,7 +118,7 @@ func (c *webClient) event(ev h3.Event) {
 				c.peer.World.fail("%d bytes of %d", b.received, b.want)
 			}
 			if c.done++; c.done == len(c.sizes) {
-				c.conn.Close(h3.NoError, "")
+				c.conn.CloseWithError(h3.NoError, "")
 			}
 		}
 	}
