@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/h3driver"
 	"github.com/dunlin-quic/dunlin/quic"
 )
