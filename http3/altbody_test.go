@@ -74,9 +74,9 @@ func TestNoOrigins(t *testing.T) {
 	tr := &AltTransport{MaxOrigins: -1}
 	defer tr.Close()
 	tr.once.Do(tr.init)
-	tr.book.set("example.org:443", []alternative{{port: "443", expires: time.Now().Add(time.Hour)}})
-	tr.book.result("example.org:443", false)
-	if _, ok := tr.book.alternative("example.org:443"); ok || tr.book.order.Len() != 0 {
+	tr.book.set("example.org:443", []alternative{{place: place{port: "443"}, expires: time.Now().Add(time.Hour)}})
+	tr.book.result("example.org:443", place{port: "443"}, false)
+	if tr.book.ready("example.org:443") || tr.book.order.Len() != 0 {
 		t.Error("an origin is remembered")
 	}
 }

@@ -2,6 +2,7 @@ package http3
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,12 +21,21 @@ type altBook struct {
 type altOrigin struct {
 	key          string
 	alternatives []alternative // in order of preference
-	brokenUntil  time.Time     // HTTP/3 has failed, and is not tried before
-	failures     int           // in a row
+	broken       []brokenPlace // the one that failed last at the end
 	askAt        time.Time     // when its HTTPS records are due again
 	probe        *altCall      // an attempt at a connection
 	records      *altCall      // a query for HTTPS records
 }
+
+// brokenPlace is a place where HTTP/3 has failed.
+type brokenPlace struct {
+	place
+	until    time.Time // it is not tried before
+	failures int       // in a row
+}
+
+// maxBroken bounds the places of an origin that are remembered as broken: those that failed last.
+const maxBroken = 2 * maxAlternatives
 
 // altCall is something under way that several requests may wait for.
 type altCall struct {
@@ -33,7 +43,7 @@ type altCall struct {
 	err  error // set before done is closed
 }
 
-// How long HTTP/3 is left alone after a failure: twice as long after each further one.
+// How long a place is left alone after a failure: twice as long after each further one.
 const (
 	brokenMin = 5 * time.Minute
 	brokenMax = 48 * time.Hour
@@ -58,63 +68,112 @@ func (b *altBook) origin(key string) *altOrigin {
 	return o
 }
 
-// alternative returns the best place to go to over HTTP/3 now.
-func (b *altBook) alternative(key string) (alternative, bool) {
+// ready reports whether there is a place to go to over HTTP/3 now.
+func (b *altBook) ready(key string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.byKey[key]
 	if e == nil {
-		return alternative{}, false
+		return false
 	}
 	b.order.MoveToFront(e)
-	o := e.Value.(*altOrigin)
-	now := b.now()
-	if now.Before(o.brokenUntil) {
-		return alternative{}, false
-	}
-	for len(o.alternatives) > 0 && !now.Before(o.alternatives[0].expires) {
-		o.alternatives = o.alternatives[1:]
-	}
-	if len(o.alternatives) == 0 {
-		return alternative{}, false
-	}
-	return o.alternatives[0], true
+	return e.Value.(*altOrigin).ready(b.now())
 }
 
-// set replaces the alternatives of an origin (RFC 7838, Section 3.1); none forgets them.
-func (b *altBook) set(key string, alternatives []alternative) {
+// usable returns the places to go to over HTTP/3 now, the best first.
+func (b *altBook) usable(key string) (places []alternative) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.byKey[key]; e != nil {
+		now := b.now()
+		o := e.Value.(*altOrigin)
+		for i := range o.alternatives {
+			if o.usable(i, now) {
+				places = append(places, o.alternatives[i])
+			}
+		}
+	}
+	return places
+}
+
+func (o *altOrigin) ready(now time.Time) bool {
+	for i := range o.alternatives {
+		if o.usable(i, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// usable reports whether the alternative i is fresh, and not broken.
+func (o *altOrigin) usable(i int, now time.Time) bool {
+	if !now.Before(o.alternatives[i].expires) {
+		return false
+	}
+	at := o.brokenAt(o.alternatives[i].place)
+	return at < 0 || !now.Before(o.broken[at].until)
+}
+
+func (o *altOrigin) brokenAt(p place) int {
+	return slices.IndexFunc(o.broken, func(b brokenPlace) bool { return b.place == p })
+}
+
+// set replaces the alternatives of an origin (RFC 7838, Section 3.1); none forgets them. It returns whether one of those before is
+// not among them.
+func (b *altBook) set(key string, alternatives []alternative) (less bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.byKey[key] == nil && len(alternatives) == 0 {
-		return
+		return false
 	}
-	b.origin(key).alternatives = alternatives
+	o := b.origin(key)
+	less = slices.ContainsFunc(o.alternatives, func(a alternative) bool { return !contains(alternatives, a.place) })
+	o.alternatives = alternatives
+	return less
 }
 
-// drop removes an alternative that does not serve the origin.
-func (b *altBook) drop(key string, a alternative) {
+// setECH changes how to reach a place.
+func (b *altBook) setECH(key string, a alternative) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := b.origin(key)
 	for i := range o.alternatives {
-		if o.alternatives[i].host == a.host && o.alternatives[i].port == a.port {
-			o.alternatives = append(o.alternatives[:i:i], o.alternatives[i+1:]...)
-			return
+		if o.alternatives[i].place == a.place {
+			o.alternatives[i].ech = a.ech
 		}
 	}
 }
 
-// result remembers whether HTTP/3 worked.
-func (b *altBook) result(key string, worked bool) {
+// result remembers whether HTTP/3 worked at a place.
+func (b *altBook) result(key string, p place, worked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o := b.origin(key)
+	now := brokenPlace{place: p}
+	if i := o.brokenAt(p); i >= 0 {
+		now = o.broken[i]
+		o.broken = slices.Delete(o.broken, i, i+1)
+	}
 	if worked {
-		o.failures, o.brokenUntil = 0, time.Time{}
 		return
 	}
-	o.failures++
-	o.brokenUntil = b.now().Add(min(brokenMin<<min(o.failures-1, 10), brokenMax))
+	if len(o.broken) == maxBroken {
+		o.broken = slices.Delete(o.broken, 0, 1)
+	}
+	now.failures++
+	now.until = b.now().Add(min(brokenMin<<min(now.failures-1, 10), brokenMax))
+	o.broken = append(o.broken, now)
+}
+
+// moved forgets what does not hold in another network (RFC 7838, Section 2.2).
+func (b *altBook) moved() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for e := b.order.Front(); e != nil; e = e.Next() {
+		o := e.Value.(*altOrigin)
+		o.alternatives = slices.DeleteFunc(slices.Clone(o.alternatives), func(a alternative) bool { return !a.persist })
+		o.broken, o.askAt = nil, time.Time{}
+	}
 }
 
 // call returns what is under way for an origin at the place that slot names, and starts it with run, in a goroutine of its

@@ -2,6 +2,9 @@ package http3
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,7 +22,7 @@ func TestParseAltSvc(t *testing.T) {
 	}{
 		{[]string{`h3=":443"`}, "[:443 86400]"},
 		{[]string{`h3=":443"; ma=3600`}, "[:443 3600]"},
-		{[]string{`h3=":443";ma=3600;persist=1`}, "[:443 3600]"},
+		{[]string{`h3=":443";ma=3600;persist=1`}, "[:443 3600 persist]"},
 		{[]string{`h3=":443" ; ma = 3600`}, "-"},
 		{[]string{`h2=":443", h3="Alt.example:8443"; ma="60" , h3-29=":1"`}, "[alt.example:8443 60]"},
 		{[]string{`h2=":443"`, `h3="[::1]:1"`, `h3=":2"`}, "[::1:1 86400] [:2 86400]"},
@@ -29,6 +32,15 @@ func TestParseAltSvc(t *testing.T) {
 		{[]string{`h3=":443"; unknown="a;b,\"c"`}, "[:443 86400]"},
 		{[]string{`h3=":443",,, h3=":444",`}, "[:443 86400] [:444 86400]"},
 		{[]string{"clear"}, ""},
+		{[]string{"clear ", `h3=":443"`}, ""},
+		{[]string{`h3=":443"`, "clear"}, ""},
+		{[]string{`h3=":443", clear`}, ""},
+		{[]string{`clear,h3=":443"`}, ""},
+		{[]string{`clear="x:443"`}, ""},
+		{[]string{`clearh3=":443"`, `h3=":1"`}, "[:1 86400]"},
+		{[]string{"clear h3"}, "-"},
+		{[]string{`h3=":443";persist=2`, `h3=":444"; Persist="1"`}, "[:443 86400] [:444 86400 persist]"},
+		{slices.Repeat([]string{`h3=":1"; ma=1`}, 10), strings.TrimSpace(strings.Repeat("[:1 1] ", 8))},
 		{[]string{" clear"}, ""},
 		{[]string{`h3=":0"`}, ""},
 		{[]string{`h3=":65536"`}, ""},
@@ -51,13 +63,30 @@ func TestParseAltSvc(t *testing.T) {
 			if i > 0 {
 				got += " "
 			}
-			got += fmt.Sprintf("[%s:%s %d]", a.host, a.port, int(a.expires.Sub(now)/time.Second))
+			persist := ""
+			if a.persist {
+				persist = " persist"
+			}
+			got += fmt.Sprintf("[%s:%s %d%s]", a.host, a.port, int(a.expires.Sub(now)/time.Second), persist)
 		}
 		if !ok {
 			got = "-"
 		}
 		if got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.values, got, tt.want)
+		}
+	}
+}
+
+// TestGenerated takes the age of a response into account, whatever a server calls so.
+func TestGenerated(t *testing.T) {
+	now := time.Unix(1_000_000_000, 0)
+	for age, want := range map[string]time.Duration{
+		"": 0, "0": 0, "30": 30 * time.Second, " 30 ": 30 * time.Second, "-1": 0, "soon": 0, "9223372036854775807": maxAltSvcAge,
+	} {
+		res := &http.Response{Header: http.Header{"Age": {age}}}
+		if got := now.Sub(generated(res, now)); got != want {
+			t.Errorf("Age: %s: %v, want %v", age, got, want)
 		}
 	}
 }
@@ -85,45 +114,68 @@ func TestAltBook(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := altBook{max: 3, now: func() time.Time { return now }}
 	later := func(port string, after time.Duration) alternative {
-		return alternative{port: port, expires: now.Add(after)}
+		return alternative{place: place{port: port}, expires: now.Add(after)}
 	}
-	has := func(key, port string) {
+	has := func(key string, ports ...string) {
 		t.Helper()
-		a, ok := b.alternative(key)
-		if a.port != port || ok != (port != "") {
-			t.Errorf("%s: %q, %v, want %q", key, a.port, ok, port)
+		var got []string
+		for _, a := range b.usable(key) {
+			got = append(got, a.port)
+		}
+		if !slices.Equal(got, ports) || b.ready(key) != (len(ports) > 0) {
+			t.Errorf("%s: %q, ready %v, want %q", key, got, b.ready(key), ports)
 		}
 	}
 	b.set("a", []alternative{later("1", time.Minute), later("2", time.Hour), later("3", time.Hour)})
-	has("a", "1")
+	has("a", "1", "2", "3")
 	now = now.Add(time.Minute)
-	has("a", "2")
-	b.drop("a", later("2", 0))
-	has("a", "3")
+	has("a", "2", "3")
+	if b.set("a", []alternative{later("1", time.Minute), later("2", time.Hour), later("3", time.Hour)}) {
+		t.Error("something new, or nothing, is taken for less")
+	}
+	if !b.set("a", []alternative{later("2", 200*time.Hour), later("3", 200*time.Hour)}) {
+		t.Error("less is not")
+	}
 	for i := range 12 {
-		b.result("a", false)
+		b.result("a", place{port: "2"}, false)
 		pause := min(5*time.Minute<<i, 48*time.Hour)
 		now = now.Add(pause - 1)
-		b.set("a", []alternative{later("3", time.Hour)})
-		has("a", "")
-		now = now.Add(1)
-		b.set("a", []alternative{later("3", time.Hour)})
+		b.set("a", []alternative{later("2", time.Hour), later("3", time.Hour)})
 		has("a", "3")
+		now = now.Add(1)
+		b.set("a", []alternative{later("2", time.Hour), later("3", time.Hour)})
+		has("a", "2", "3")
 	}
-	b.result("a", true)
-	b.result("a", false)
+	b.result("a", place{port: "2"}, true)
+	b.result("a", place{port: "2"}, false)
+	b.result("a", place{port: "3"}, false)
+	has("a")
 	now = now.Add(brokenMin)
-	has("a", "3")
+	has("a", "2", "3")
+	for i := range 2 * maxBroken {
+		b.result("a", place{port: fmt.Sprint(i)}, false)
+	}
+	if n := len(b.origin("a").broken); n != maxBroken {
+		t.Errorf("%d broken places", n)
+	}
+
+	stays, goes := later("5", time.Hour), later("6", time.Hour)
+	stays.persist = true
+	b.set("a", []alternative{stays, goes})
+	b.result("a", stays.place, false)
+	has("a", "6")
+	b.moved()
+	has("a", "5")
 
 	for _, key := range []string{"b", "c"} {
 		b.set(key, []alternative{later("4", time.Hour)})
 	}
-	has("a", "3")
+	has("a", "5")
 	b.set("d", []alternative{later("4", time.Hour)})
-	has("b", "")
-	has("a", "3")
+	has("b")
+	has("a", "5")
 	b.set("a", nil)
-	has("a", "")
+	has("a")
 	if b.order.Len() != 3 || len(b.byKey) != 3 {
 		t.Errorf("%d, %d origins", b.order.Len(), len(b.byKey))
 	}

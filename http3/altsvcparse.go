@@ -3,89 +3,115 @@ package http3
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// alternative is another place where an origin is served over HTTP/3.
+// place is where to go over HTTP/3.
+type place struct {
+	host string // without brackets; "" is the origin's
+	port string
+}
+
+// alternative is a place where an origin is served.
 type alternative struct {
-	host    string // without brackets; "" is the origin's
-	port    string
+	place
 	expires time.Time
-	ech     []byte // of an HTTPS record
+	persist bool   // it does not depend on the network that the client is in (RFC 7838, Section 3.1)
+	record  bool   // an HTTPS record tells of it
+	ech     []byte // of that
+}
+
+// contains reports whether one of the alternatives is at p.
+func contains(alternatives []alternative, p place) bool {
+	return slices.ContainsFunc(alternatives, func(a alternative) bool { return a.place == p })
 }
 
 const (
 	defaultAltSvcAge = 24 * time.Hour // RFC 7838, Section 3.1
 	// maxAltSvcAge bounds what servers say.
 	maxAltSvcAge = 30 * 24 * time.Hour
+	// maxAlternatives bounds those of an origin: the first ones count.
+	maxAlternatives = 8
 )
 
-// parseAltSvc returns the alternatives over HTTP/3 in the values of Alt-Svc fields (RFC 7838, Section 3), in order of
-// preference. ok is false if no value is well-formed; without alternatives ok says that there are none any more.
-func parseAltSvc(values []string, now time.Time) (found []alternative, ok bool) {
+// parseAltSvc returns the alternatives over HTTP/3 in the values of Alt-Svc fields (RFC 7838, Section 3) of a response that was
+// generated at that time, in order of preference. ok is false if no value is well-formed; without alternatives ok says that
+// there are none any more.
+func parseAltSvc(values []string, generated time.Time) (found []alternative, ok bool) {
 	for _, v := range values {
-		list, well := parseAltSvcValue(v, now)
+		list, well, clear := parseAltSvcValue(v, generated)
+		if clear {
+			return nil, true // also of what else the response says
+		}
 		if well {
 			found, ok = append(found, list...), true
 		}
 	}
-	return found, ok
+	return found[:min(len(found), maxAlternatives)], ok
 }
 
-func parseAltSvcValue(v string, now time.Time) (found []alternative, ok bool) {
+func parseAltSvcValue(v string, generated time.Time) (found []alternative, ok, clear bool) {
 	s := scanner{v}
 	s.space()
-	if s.rest == "clear" {
-		return nil, true // case-sensitive, and alone
-	}
 	for {
 		protocol := s.token()
+		if protocol == "clear" { // case-sensitive
+			s.space()
+			if s.rest == "" || s.rest[0] == ',' {
+				return nil, true, true
+			}
+		}
 		if protocol == "" || !s.take('=') {
-			return nil, false
+			return nil, false, false
 		}
 		authority, quoted := s.quoted()
 		if !quoted {
-			return nil, false
+			return nil, false, false
 		}
-		age := defaultAltSvcAge
+		a := alternative{expires: generated.Add(defaultAltSvcAge)}
 		for s.space(); s.take(';'); s.space() {
 			s.space()
 			name := s.token()
 			if name == "" || !s.take('=') {
-				return nil, false
+				return nil, false, false
 			}
 			value, quoted := s.quoted()
 			if !quoted {
 				if value = s.token(); value == "" {
-					return nil, false
+					return nil, false, false
 				}
 			}
 			if strings.EqualFold(name, "ma") {
 				n, err := strconv.ParseUint(value, 10, 63)
 				if err != nil {
-					return nil, false
+					return nil, false, false
 				}
-				age = time.Duration(min(n, uint64(maxAltSvcAge/time.Second))) * time.Second
+				a.expires = generated.Add(time.Duration(min(n, uint64(maxAltSvcAge/time.Second))) * time.Second)
+			}
+			if strings.EqualFold(name, "persist") && value == "1" {
+				a.persist = true
 			}
 		}
 		if name, err := url.PathUnescape(protocol); err == nil && name == NextProto {
 			host, port, err := net.SplitHostPort(authority)
 			if n, bad := strconv.ParseUint(port, 10, 16); err == nil && bad == nil && n > 0 {
-				found = append(found, alternative{host: strings.ToLower(host), port: port, expires: now.Add(age)})
+				a.place = place{strings.ToLower(host), port}
+				found = append(found, a)
 			}
 		}
 		if s.rest == "" {
-			return found, true
+			return found, true, false
 		}
 		if !s.take(',') {
-			return nil, false
+			return nil, false, false
 		}
 		for s.space(); s.take(','); s.space() { // RFC 9110, Section 5.6.1: empty elements
 		}
 		if s.rest == "" {
-			return found, true
+			return found, true, false
 		}
 	}
 }

@@ -2,12 +2,12 @@ package http3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +16,9 @@ import (
 
 // AltTransport is an http.RoundTripper over HTTP/1.1, HTTP/2 and HTTP/3, as browsers have it. It begins with TCP, learns from
 // Alt-Svc header fields (RFC 7838) and HTTPS records (RFC 9460) which origins speak HTTP/3, and goes there from then on. While
-// a connection over QUIC takes longer than HeadStart, requests go over TCP; where QUIC fails, they do so for five minutes, and
-// for twice as long after every further failure. A request that HTTP/3 has failed to send is sent over TCP.
+// a connection over QUIC takes longer than HeadStart, requests go over TCP. Of several places that serve an origin the next is
+// tried when one fails, or takes long; one that failed is left alone for five minutes, and for twice as long after every
+// further failure. A request that HTTP/3 has failed to send is sent over TCP.
 //
 // Use it from any number of goroutines; its fields must not be changed after the first request. The zero value is ready to
 // use.
@@ -58,7 +59,7 @@ func (t *AltTransport) init() {
 			t.HTTP3.TLSClientConfig = tcp.TLSClientConfig
 		}
 	}
-	t.HTTP3.route = t.book.alternative
+	t.HTTP3.book = &t.book
 	t.book.now = t.now
 	if t.now == nil {
 		t.book.now = time.Now
@@ -80,30 +81,21 @@ func (t *AltTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	a, ok := t.book.alternative(key)
-	if !ok && t.HTTPSRecords != nil && t.asked(req.Context(), key) {
-		a, ok = t.book.alternative(key)
+	ready := t.book.ready(key)
+	if !ready && t.HTTPSRecords != nil && named(key) && t.asked(req.Context(), key) {
+		ready = t.book.ready(key)
 	}
-	if !ok || !t.connected(req.Context(), key) {
+	if !ready || !t.connected(req.Context(), key) {
 		return t.overTCP(key, req)
 	}
 
 	body := newOnceBody(req)
 	defer body.settle()
-	res, err := t.HTTP3.RoundTrip(t.marked(body.request(), key, a))
+	res, err := t.HTTP3.RoundTrip(body.request())
 	switch {
-	case err == nil && res.StatusCode == http.StatusMisdirectedRequest && a.host != "":
-		t.book.drop(key, a) // RFC 7838, Section 6
-		if again := body.again(); again != nil {
-			res.Body.Close()
-			return t.instead(key, req, again)
-		}
 	case err == nil:
 		t.learn(key, res)
 	case req.Context().Err() == nil && unsent(err):
-		if isDial(err) {
-			t.book.result(key, false)
-		}
 		if again := body.again(); again != nil {
 			return t.instead(key, req, again)
 		}
@@ -137,7 +129,7 @@ func (t *AltTransport) asked(ctx context.Context, key string) bool {
 			defer t.book.mu.Unlock()
 			o := t.book.origin(key)
 			o.askAt = now.Add(ttl)
-			if len(o.alternatives) == 0 {
+			if !o.ready(now) {
 				o.alternatives = found
 			}
 			return err
@@ -152,34 +144,12 @@ func (t *AltTransport) connected(ctx context.Context, key string) bool {
 	}
 	call := t.book.call(key, func(o *altOrigin) **altCall { return &o.probe },
 		func(*altOrigin) bool { return true },
-		func() error {
-			err := t.HTTP3.prepare(t.ctx, key)
-			if rejected, ok := errors.AsType[*tls.ECHRejectionError](err); ok && t.retryECH(key, rejected) {
-				err = t.HTTP3.prepare(t.ctx, key)
-			}
-			if t.ctx.Err() == nil {
-				t.book.result(key, err == nil)
-			}
-			return err
-		})
+		func() error { return t.HTTP3.prepare(t.ctx, key) })
 	headStart := t.HeadStart
 	if headStart == 0 {
 		headStart = defaultHeadStart
 	}
 	return t.await(ctx, call, headStart) && call.err == nil
-}
-
-// retryECH takes the configurations that the server has sent instead, if it has; without them Encrypted ClientHello is off
-// (RFC 9849, Section 6.1.6).
-func (t *AltTransport) retryECH(key string, rejected *tls.ECHRejectionError) bool {
-	t.book.mu.Lock()
-	defer t.book.mu.Unlock()
-	o := t.book.origin(key)
-	if len(o.alternatives) == 0 || o.alternatives[0].ech == nil {
-		return false
-	}
-	o.alternatives[0].ech = rejected.RetryConfigList
-	return true
 }
 
 // await waits for a call, not longer than limit. It returns false if there is none, or it is not over.
@@ -218,32 +188,35 @@ func (t *AltTransport) instead(key string, req, again *http.Request) (*http.Resp
 
 func (t *AltTransport) learn(key string, res *http.Response) {
 	if values := res.Header["Alt-Svc"]; len(values) > 0 {
-		if found, ok := parseAltSvc(values, t.book.now()); ok {
-			t.book.set(key, found)
+		if found, ok := parseAltSvc(values, generated(res, t.book.now())); ok && t.book.set(key, found) {
+			t.HTTP3.leave(key, found)
 		}
 	}
 }
 
-// marked returns the request with an Alt-Used field (RFC 7838, Section 5).
-func (t *AltTransport) marked(req *http.Request, key string, a alternative) *http.Request {
-	host, _, err := net.SplitHostPort(key)
+// generated returns when a response was, which may come from a cache: the freshness of its Alt-Svc begins then (RFC 7838, Section
+// 3.1; RFC 9111, Section 5.1).
+func generated(res *http.Response, now time.Time) time.Time {
+	age, err := strconv.ParseUint(strings.TrimSpace(res.Header.Get("Age")), 10, 63)
 	if err != nil {
-		return req
+		return now
 	}
-	if a.host != "" {
-		host = a.host
-	}
-	out := *req
-	out.Header = req.Header.Clone()
-	if out.Header == nil {
-		out.Header = make(http.Header)
-	}
-	out.Header.Set("Alt-Used", net.JoinHostPort(host, a.port))
-	return &out
+	return now.Add(-time.Duration(min(age, uint64(maxAltSvcAge/time.Second))) * time.Second)
+}
+
+// NetworkChanged forgets which servers HTTP/3 did not work with, and where it is to be found, but for those of which the origin has
+// said that they do not depend on the client's network (persist=1; RFC 7838, Section 3.1): for programs that hear of such changes.
+// Connections go on.
+func (t *AltTransport) NetworkChanged() {
+	t.once.Do(t.init)
+	t.book.moved()
 }
 
 // isDial reports whether no connection came about.
 func isDial(err error) bool {
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial" || errors.Is(err, ErrALPN)
 }
@@ -380,5 +353,3 @@ func (t *AltTransport) Close() error {
 	t.CloseIdleConnections()
 	return err
 }
-
-func itoa(port uint16) string { return strconv.Itoa(int(port)) }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type altSite struct {
 
 	mu     sync.Mutex
 	altSvc string   // what the origin answers with
+	age    string   // likewise
 	seen   []string // versions of the requests, with Alt-Used
 	now    time.Time
 }
@@ -44,6 +46,9 @@ func newAltSite(t *testing.T) *altSite {
 		a.seen = append(a.seen, fmt.Sprint(r.Proto, " ", r.Header.Get("Alt-Used")))
 		if a.altSvc != "" {
 			w.Header().Set("Alt-Svc", a.altSvc)
+		}
+		if a.age != "" {
+			w.Header().Set("Age", a.age)
 		}
 		if r.URL.Path == "/misdirected" && r.ProtoMajor == 3 {
 			w.WriteHeader(http.StatusMisdirectedRequest)
@@ -132,17 +137,35 @@ func TestAltSvcIsFollowed(t *testing.T) {
 	a.want(t, two, three)
 	a.set(func() { a.altSvc = "clear" })
 	a.want(t, three, two)
+	// An answer from a cache that is 50 s old.
+	a.set(func() { a.altSvc, a.age = `h3=":`+a.quicPort()+`"; ma=60`, "50" })
+	a.want(t, two, three)
+	a.set(func() { a.altSvc, a.age, a.now = "", "", a.now.Add(11*time.Second) })
+	a.want(t, two)
+	// What holds in another network.
+	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"; persist=1` })
+	a.want(t, two, three)
+	a.tr.NetworkChanged()
+	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"` })
+	a.want(t, three, three)
+	a.tr.NetworkChanged()
+	a.want(t, two, three)
 	// An alternative on another host, for which the certificate of the origin holds.
 	a.set(func() { a.altSvc = `h3="localhost:` + a.quicPort() + `"` })
-	a.want(t, two, three)
-	a.set(func() { a.altSvc = "" })
+	a.want(t, three, three)
+	a.set(func() {
+		if last := a.seen[len(a.seen)-1]; last != three+" localhost:"+a.quicPort() {
+			t.Error(last)
+		}
+		a.altSvc = ""
+	})
 	if got := a.get(t, "/misdirected"); got != two {
 		t.Errorf("a misdirected request was answered over %s", got)
 	}
 	a.want(t, two)
 }
 
-// TestAltSvcBroken goes back to TCP where HTTP/3 fails, and tries it again after a while.
+// TestAltSvcBroken goes back to TCP where HTTP/3 fails, and elsewhere as soon as the origin says where.
 func TestAltSvcBroken(t *testing.T) {
 	a := newAltSite(t)
 	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -154,9 +177,7 @@ func TestAltSvcBroken(t *testing.T) {
 	a.set(func() { a.altSvc = `h3=":` + port + `"; ma=9999` })
 	a.want(t, two, two)
 	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"; ma=9999` })
-	a.want(t, two, two)
-	a.set(func() { a.now = a.now.Add(5 * time.Minute) })
-	a.want(t, three)
+	a.want(t, two, three)
 
 	// The server is gone: what is not answered goes over TCP.
 	a.quic.server.Close()
@@ -166,6 +187,46 @@ func TestAltSvcBroken(t *testing.T) {
 		}
 	}
 	a.want(t, two)
+}
+
+// TestAltSvcInTurn tries places in the origin's order, and those that failed not again until it is time.
+func TestAltSvcInTurn(t *testing.T) {
+	a := newAltSite(t)
+	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := closed.LocalAddr().String()
+	closed.Close()
+	_, dead, _ := net.SplitHostPort(addr)
+	a.set(func() {
+		a.altSvc = fmt.Sprintf(`h3=":%s"; ma=9999, h3="no-such-host.invalid:1"; ma=9999, h3=":%s"; ma=9999`, dead, a.quicPort())
+	})
+	a.want(t, two, three, three)
+
+	// Now somebody listens there, who does not answer.
+	silent, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		t.Skip("somebody else has taken the port: ", err)
+	}
+	defer silent.Close()
+	heard := make(chan struct{}, 1000)
+	go func() {
+		for b := make([]byte, 2000); ; heard <- struct{}{} {
+			if _, _, err := silent.ReadFrom(b); err != nil {
+				return
+			}
+		}
+	}()
+	a.tr.HTTP3.CloseIdleConnections()
+	a.want(t, three)
+	if len(heard) > 0 {
+		t.Error("a place that is broken was tried")
+	}
+	a.set(func() { a.now = a.now.Add(5 * time.Minute) })
+	a.tr.HTTP3.CloseIdleConnections()
+	a.want(t, three)
+	<-heard // it was tried, in vain
 }
 
 // TestAltSvcSilent does not wait for a server that does not answer.
@@ -240,8 +301,16 @@ func TestHTTPSRecords(t *testing.T) {
 	var port uint16
 	fmt.Sscan(a.quicPort(), &port)
 	h3 := []string{"h2", "h3"}
-	own := strings.TrimPrefix(a.URL, "https://127.0.0.1:")
-	name := "_" + own + "._https.127.0.0.1"
+	a.URL = strings.Replace(a.URL, "127.0.0.1", "localhost", 1)
+	own := strings.TrimPrefix(a.URL, "https://localhost:")
+	name := "_" + own + "._https.localhost"
+	resolve := func(_ context.Context, host, port string) ([]netip.AddrPort, error) {
+		if host != name && host != "server.test" {
+			return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+		}
+		addr, err := netip.ParseAddrPort("127.0.0.1:" + port)
+		return []netip.AddrPort{addr}, err
+	}
 	for _, tt := range []struct {
 		name    string
 		records map[string][]http3.HTTPSRecord
@@ -253,18 +322,27 @@ func TestHTTPSRecords(t *testing.T) {
 		{"failure", nil, errors.New("SERVFAIL"), two, []string{name}},
 		{"HTTP/2 only", map[string][]http3.HTTPSRecord{name: {{Priority: 1, ALPN: []string{"h2"}, Port: port}}}, nil, two, []string{name}},
 		{"HTTP/3", map[string][]http3.HTTPSRecord{name: {{Priority: 1, Target: ".", ALPN: h3, Port: port}}}, nil, three, []string{name}},
+		{"the second best", map[string][]http3.HTTPSRecord{name: {{Priority: 2, ALPN: h3, Port: port}, {Priority: 1, Target: "elsewhere.test", ALPN: h3, Port: port}}}, nil, three, []string{name}},
 		{"the best", map[string][]http3.HTTPSRecord{name: {{Priority: 2, ALPN: h3, Port: 1}, {Priority: 1, ALPN: h3, Port: port}}}, nil, three, []string{name}},
-		{"another host", map[string][]http3.HTTPSRecord{name: {{Priority: 1, Target: "localhost.", ALPN: h3, Port: port}}}, nil, three, []string{name}},
-		{"alias", map[string][]http3.HTTPSRecord{name: {{Target: "localhost."}}, "localhost": {{Priority: 1, ALPN: h3, Port: port}}}, nil, three, []string{name, "localhost"}},
+		{"another host", map[string][]http3.HTTPSRecord{name: {{Priority: 1, Target: "server.test.", ALPN: h3, Port: port}}}, nil, three, []string{name}},
+		{"alias", map[string][]http3.HTTPSRecord{name: {{Target: "server.test."}}, "server.test": {{Priority: 1, ALPN: h3, Port: port}}}, nil, three, []string{name, "server.test"}},
 		{"no service", map[string][]http3.HTTPSRecord{name: {{Target: "."}}}, nil, two, []string{name}},
 		{"endless", map[string][]http3.HTTPSRecord{name: {{Target: name}}}, nil, two, slices.Repeat([]string{name}, 8)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := &records{byName: tt.records, err: tt.err}
-			a.tr = &http3.AltTransport{TCP: a.tr.TCP, HeadStart: 10 * time.Second, HTTPSRecords: r}
+			a.tr = &http3.AltTransport{
+				TCP:          a.tr.TCP,
+				HTTP3:        &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}, Resolve: resolve},
+				HeadStart:    10 * time.Second,
+				HTTPSRecords: r,
+			}
 			a.client = &http.Client{Transport: a.tr}
 			defer a.tr.Close()
 			a.want(t, tt.want, tt.want)
+			if last := a.seen[len(a.seen)-1]; last != tt.want+" " {
+				t.Error("Alt-Used without Alt-Svc: ", last)
+			}
 			if !slices.Equal(r.asked, tt.asked) {
 				t.Errorf("asked %q, want %q", r.asked, tt.asked)
 			}

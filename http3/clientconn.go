@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/tls"
 	"errors"
@@ -23,6 +24,7 @@ import (
 type ClientConn struct {
 	transport  *Transport
 	key        string
+	at         alternative // where it goes, if elsewhere
 	connection *engine.Connection
 	controller *h3driver.ClientController
 	local      net.Addr
@@ -94,6 +96,12 @@ func (c *ClientConn) Close() error {
 }
 
 func (c *ClientConn) closeNow() { c.controller.Close() }
+
+// altUsed returns the value of an Alt-Used field (RFC 7838, Section 5).
+func (c *ClientConn) altUsed() string {
+	host, _, _ := net.SplitHostPort(c.key)
+	return net.JoinHostPort(cmp.Or(c.at.host, host), c.at.port)
+}
 
 // onEvent runs in the connection's step.
 func (c *ClientConn) onEvent(ev h3driver.Event) {

@@ -33,6 +33,7 @@ type clientExchange struct {
 	stopped     atomic.Bool   // the body is not wanted
 	gzip        bool          // we asked for gzip of our own accord
 	late        bool          // not to be sent in early data
+	alternative bool          // it goes to an alternative service
 
 	notify chan struct{} // capacity 1: there is something new below
 

@@ -169,6 +169,10 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 		switch key = http.CanonicalHeaderKey(key); key {
 		case "Host", "Content-Length", "Trailer", protocolKey:
 			continue // of these Request has fields of its own
+		case "Alt-Used":
+			if x.alternative {
+				continue
+			}
 		case "User-Agent":
 			agent = true
 			if len(values) == 0 || values[0] == "" {
@@ -200,6 +204,9 @@ func (x *clientExchange) appendFields(fields []h3.Field) []h3.Field {
 	if !x.conn.transport.DisableCompression && !encoding && !ranged && req.Method != http.MethodHead && req.Method != http.MethodConnect {
 		x.gzip = true
 		fields = append(fields, h3.Field{Name: "accept-encoding", Value: "gzip"})
+	}
+	if x.alternative {
+		fields = append(fields, h3.Field{Name: "alt-used", Value: x.conn.altUsed()})
 	}
 	if !agent {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: userAgent})

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,61 +23,106 @@ import (
 // attemptDelay is how long one address has before the next is tried beside it (RFC 8305, Section 5).
 const attemptDelay = 250 * time.Millisecond
 
+// target is what a connection is wanted to.
+type target struct {
+	key      string      // the authority, "host:port"
+	host     string      // of it: what the certificate must be valid for
+	at       alternative // where it is served, if that is elsewhere
+	endpoint *engine.Endpoint
+}
+
+// dialed is what came of a dial.
+type dialed struct {
+	conn   *ClientConn
+	shared bool // there was conn already, for another authority
+}
+
 // dialWhileRefused is dial, repeated while the server refuses connections: another may be about to take its place, and nobody be
 // there for a moment in between.
-func (t *Transport) dialWhileRefused(
-	ctx context.Context, key string, endpoint *engine.Endpoint,
-) (c *ClientConn, shared bool, err error) {
+func (t *Transport) dialWhileRefused(ctx context.Context, key string, endpoint *engine.Endpoint) (d dialed, err error) {
 	for n := 0; ; n++ {
 		refusal := err
-		c, shared, err = t.dial(ctx, key, endpoint)
+		d, err = t.dial(ctx, key, endpoint)
 		switch {
 		case err != nil && refusal != nil && ctx.Err() != nil:
-			return nil, false, refusal
-		case t.route != nil: // who has another way takes it
-			return c, shared, err
+			return dialed{}, refusal
+		case t.book != nil: // who has another way takes it
+			return d, err
 		case !refusedConnection(err) && (refusal == nil || !errors.Is(err, syscall.ECONNREFUSED)):
-			return c, shared, err
+			return d, err
 		case !sleep(ctx, backoff(n)):
-			return nil, false, err
+			return dialed{}, err
 		}
 	}
 }
 
-// dial connects to key, "host:port". It returns true with a connection that there was already, for another authority.
-func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpoint) (*ClientConn, bool, error) {
-	host, port, err := net.SplitHostPort(key)
+// dial connects to key, "host:port", or to the alternatives that there are for it.
+func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpoint) (dialed, error) {
+	host, _, err := net.SplitHostPort(key)
 	if err != nil {
-		return nil, false, err
+		return dialed{}, err
 	}
+	to := target{key: key, host: host, endpoint: endpoint}
+	if t.book == nil {
+		return t.dialPlace(ctx, to)
+	}
+	places := t.book.usable(key)
+	if len(places) == 0 {
+		return dialed{}, &net.OpError{Op: "dial", Net: "udp", Err: errNoAlternative}
+	}
+	return inTurn(ctx, len(places), func(ctx context.Context, i int) (dialed, error) {
+		return t.dialAlternative(ctx, to, places[i])
+	}, dialed.discard)
+}
+
+var errNoAlternative = errors.New("http3: the origin is not known to be served over HTTP/3")
+
+func (d dialed) discard() {
+	if !d.shared {
+		d.conn.closeNow()
+	}
+}
+
+// dialAlternative connects to one alternative, and notes whether it works.
+func (t *Transport) dialAlternative(ctx context.Context, to target, a alternative) (dialed, error) {
+	to.at = a
+	d, err := t.dialPlace(ctx, to)
+	if rejected, ok := errors.AsType[*tls.ECHRejectionError](err); ok && a.ech != nil {
+		// RFC 9849, Section 6.1.6: the server has sent other configurations; if none, it can't have Encrypted ClientHello.
+		to.at.ech = rejected.RetryConfigList
+		t.book.setECH(to.key, to.at)
+		d, err = t.dialPlace(ctx, to)
+	}
+	if err == nil || !errors.Is(ctx.Err(), context.Canceled) {
+		t.book.result(to.key, a.place, err == nil)
+	}
+	return d, err
+}
+
+// dialPlace connects to the place where the authority is served.
+func (t *Transport) dialPlace(ctx context.Context, to target) (dialed, error) {
 	resolve := t.Resolve
 	if resolve == nil {
 		resolve = lookup
 	}
-	at := host // of where it is served; the certificate is the origin's all the same (RFC 7838, Section 2.1)
-	if t.route != nil {
-		if a, ok := t.route(key); ok {
-			port = a.port
-			if a.host != "" {
-				at = a.host
-			}
-		}
-	}
-	addrs, err := resolve(ctx, at, port)
+	// The certificate is the origin's wherever it is served (RFC 7838, Section 2.1).
+	host, port, _ := net.SplitHostPort(to.key)
+	host, port = cmp.Or(to.at.host, host), cmp.Or(to.at.port, port)
+	addrs, err := resolve(ctx, host, port)
 	if err != nil {
-		return nil, false, err
+		return dialed{}, err
 	}
 	if len(addrs) == 0 {
-		return nil, false, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+		return dialed{}, &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
 	}
-	if c := t.share(key, host, addrs); c != nil {
-		return c, true, nil
+	if c := t.share(to.key, to.host, addrs); c != nil {
+		return dialed{c, true}, nil
 	}
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	c, err := t.dialAddrs(ctx, key, host, endpoint, addrs)
+	c, err := t.dialAddrs(ctx, to, addrs)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		var state tls.ConnectionState
 		if err == nil {
@@ -84,7 +130,7 @@ func (t *Transport) dial(ctx context.Context, key string, endpoint *engine.Endpo
 		}
 		trace.TLSHandshakeDone(state, err)
 	}
-	return c, false, err
+	return dialed{conn: c}, err
 }
 
 // lookup is the default of Transport.Resolve.
@@ -126,42 +172,56 @@ func interleave(ips []netip.Addr, port uint16) []netip.AddrPort {
 	return out
 }
 
-// dialResult is how one attempt ended.
-type dialResult struct {
-	conn *ClientConn
-	err  error
+// dialAddrs tries addresses until one answers.
+func (t *Transport) dialAddrs(ctx context.Context, to target, addrs []netip.AddrPort) (*ClientConn, error) {
+	early := t.QUIC != nil && t.QUIC.EarlyData
+	if early {
+		addrs = t.memory.prefer(to.key, addrs)
+	}
+	return inTurn(ctx, len(addrs), func(ctx context.Context, i int) (*ClientConn, error) {
+		return t.dialAddr(ctx, to, addrs[i], early && i == 0)
+	}, (*ClientConn).closeNow)
 }
 
-// dialAddrs tries addresses until one answers: the next when one fails, or takes too long.
-func (t *Transport) dialAddrs(
-	ctx context.Context, key, host string, endpoint *engine.Endpoint, addrs []netip.AddrPort,
-) (*ClientConn, error) {
-	early := t.QUIC != nil && t.QUIC.EarlyData
-	if len(addrs) == 1 {
-		return t.dialAddr(ctx, key, host, endpoint, addrs[0], early)
-	}
-	if early {
-		addrs = t.memory.prefer(key, addrs)
+// inTurn makes up to n attempts until one succeeds: the next when one fails, or takes longer than attemptDelay. What comes of the
+// others is discarded.
+func inTurn[T any](ctx context.Context, n int, try func(ctx context.Context, i int) (T, error), discard func(T)) (T, error) {
+	if n == 1 {
+		return try(ctx, 0)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make(chan dialResult, len(addrs))
+	type result struct {
+		value T
+		err   error
+	}
+	results := make(chan result, n)
+	running := 0
+	defer func() {
+		go func() {
+			for range running {
+				if r := <-results; r.err == nil {
+					discard(r.value)
+				}
+			}
+		}()
+	}()
 	delay := time.NewTimer(attemptDelay)
 	defer delay.Stop()
 	var first error
-	for next, running := 0, 0; ; {
-		if next < len(addrs) {
-			addr, early := addrs[next], early && next == 0
+	for next := 0; ; {
+		if next < n {
+			i := next
 			next++
 			running++
 			go func() {
-				c, err := t.dialAddr(ctx, key, host, endpoint, addr, early)
-				results <- dialResult{c, err}
+				value, err := try(ctx, i)
+				results <- result{value, err}
 			}()
 			delay.Reset(attemptDelay)
 		}
-		var r dialResult
-		if next < len(addrs) {
+		var r result
+		if next < n {
 			select {
 			case r = <-results:
 			case <-delay.C:
@@ -172,39 +232,26 @@ func (t *Transport) dialAddrs(
 		}
 		running--
 		if r.err == nil {
-			cancel()
-			go closeOthers(results, running)
-			return r.conn, nil
+			return r.value, nil
 		}
 		if first == nil || refusedConnection(r.err) {
 			first = r.err
 		}
-		if running == 0 && next == len(addrs) || ctx.Err() != nil {
-			go closeOthers(results, running)
-			return nil, first
-		}
-	}
-}
-
-// closeOthers closes what comes of the attempts that are not wanted any more.
-func closeOthers(results <-chan dialResult, running int) {
-	for range running {
-		if r := <-results; r.err == nil {
-			r.conn.closeNow()
+		if running == 0 && next == n || ctx.Err() != nil {
+			var none T
+			return none, first
 		}
 	}
 }
 
 // dialAddr connects to one address.
-func (t *Transport) dialAddr(
-	ctx context.Context, key, host string, endpoint *engine.Endpoint, addr netip.AddrPort, early bool,
-) (*ClientConn, error) {
+func (t *Transport) dialAddr(ctx context.Context, to target, addr netip.AddrPort, early bool) (*ClientConn, error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.ConnectStart != nil {
 		trace.ConnectStart("udp", addr.String())
 	}
-	c := &ClientConn{transport: t, key: key, remote: net.UDPAddrFromAddrPort(addr)}
-	err := c.connect(ctx, host, endpoint, addr, early)
+	c := &ClientConn{transport: t, key: to.key, at: to.at, remote: net.UDPAddrFromAddrPort(addr)}
+	err := c.connect(ctx, to, addr, early)
 	if err != nil {
 		err = dialError(ctx, c.remote, err)
 	}
@@ -217,20 +264,16 @@ func (t *Transport) dialAddr(
 	return c, nil
 }
 
-func (c *ClientConn) connect(
-	ctx context.Context, host string, endpoint *engine.Endpoint, addr netip.AddrPort, early bool,
-) error {
+func (c *ClientConn) connect(ctx context.Context, to target, addr netip.AddrPort, early bool) error {
 	t := c.transport
 	var transport quic.Config
 	if t.QUIC != nil {
 		transport = *t.QUIC
 	}
 	t.memory.once.Do(t.memory.init)
-	transport.TLS = t.tlsConfig(host)
-	if t.route != nil {
-		if a, ok := t.route(c.key); ok && a.ech != nil {
-			transport.TLS.EncryptedClientHelloConfigList = a.ech
-		}
+	transport.TLS = t.tlsConfig(to.host)
+	if to.at.ech != nil {
+		transport.TLS.EncryptedClientHelloConfigList = to.at.ech
 	}
 	c.sessions = &sessions{all: transport.TLS.ClientSessionCache, authority: c.key}
 	if c.sessions.all == nil {
@@ -240,7 +283,7 @@ func (c *ClientConn) connect(
 	if transport.Tokens == nil {
 		transport.Tokens = tokens{t.memory.tokens, c.key}
 	}
-	connection, err := endpoint.Dial(ctx, addr, &engine.DialConfig{
+	connection, err := to.endpoint.Dial(ctx, addr, &engine.DialConfig{
 		QUIC: &transport,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
 			driver := h3driver.NewClient(&h3driver.Config{

@@ -1,9 +1,13 @@
 package http3
 
 import (
+	"cmp"
 	"context"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,7 +17,8 @@ import (
 type HTTPSRecord struct {
 	// Priority is SvcPriority; 0 makes the record an alias for Target.
 	Priority uint16
-	// Target is TargetName; "." or "" is the name that was asked for.
+	// Target is TargetName; "." or "" is the name that was asked for, to which a resolver that has followed CNAME records
+	// gives the record's own name instead (RFC 9460, Section 2.5.2).
 	Target string
 	// ALPN are the protocols: "h3" is that of HTTP/3.
 	ALPN []string
@@ -35,8 +40,16 @@ const (
 	recordsWait    = 50 * time.Millisecond
 	recordsTimeout = 5 * time.Second
 	minRecordsTTL  = time.Minute
+	maxRecordsTTL  = 24 * time.Hour
 	maxAliases     = 8 // RFC 9460, Section 2.4.2 asks for a bound
 )
+
+// named reports whether the host of an origin is a name: addresses have no records.
+func named(key string) bool {
+	host, _, _ := net.SplitHostPort(key)
+	_, err := netip.ParseAddr(host)
+	return err != nil
+}
 
 // httpsName returns the name that has the HTTPS records of an origin (RFC 9460, Section 9.1).
 func httpsName(host, port string) string {
@@ -53,34 +66,35 @@ func lookupRecords(ctx context.Context, r HTTPSResolver, key string, now time.Ti
 		return nil, 0, err
 	}
 	name := httpsName(host, port)
-	target := host
 	for range maxAliases {
 		records, ttl, err := r.LookupHTTPS(ctx, name)
 		if err != nil {
 			return nil, minRecordsTTL, err
 		}
-		ttl = max(ttl, minRecordsTTL)
+		ttl = min(max(ttl, minRecordsTTL), maxRecordsTTL)
 		records = slices.Clone(records) // the resolver may have them in a cache
+		// RFC 9460, Section 2.4.1: those of one priority in no particular order.
+		rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 		slices.SortStableFunc(records, func(a, b HTTPSRecord) int { return int(a.Priority) - int(b.Priority) })
 		if len(records) > 0 && records[0].Priority == 0 {
 			alias := strings.TrimSuffix(records[0].Target, ".")
 			if alias == "" {
 				return nil, ttl, nil // RFC 9460, Section 2.5.1: there is no such service
 			}
-			name, target = alias, alias
+			name = alias
 			continue
 		}
 		var found []alternative
 		for _, rec := range records {
-			if !slices.Contains(rec.ALPN, NextProto) {
+			if !slices.Contains(rec.ALPN, NextProto) || len(found) == maxAlternatives {
 				continue
 			}
-			a := alternative{host: strings.TrimSuffix(rec.Target, "."), port: port, expires: now.Add(ttl), ech: rec.ECH}
-			if a.host == "" {
-				a.host = target
-			}
+			a := alternative{expires: now.Add(ttl), record: true, ech: rec.ECH}
+			// RFC 9460, Section 2.5.2: without a target it is the name that has the record, whatever prefixes that has.
+			a.host = cmp.Or(strings.TrimSuffix(rec.Target, "."), name)
+			a.port = port
 			if rec.Port != 0 {
-				a.port = itoa(rec.Port)
+				a.port = strconv.Itoa(int(rec.Port))
 			}
 			found = append(found, a)
 		}

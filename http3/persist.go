@@ -35,7 +35,7 @@ func (p *persistence) again(ctx context.Context, c *ClientConn, sent bool, err e
 	case c.took.Load() && (refused(err) || !sent):
 		p.refusals = 0
 		return nil
-	case !refused(err) || c.transport.route != nil: // who has another way takes it
+	case !refused(err) || c.transport.book != nil: // who has another way takes it
 		if p.attempts++; p.attempts == maxAttempts {
 			return err
 		}

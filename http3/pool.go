@@ -77,6 +77,21 @@ func (t *Transport) prepare(ctx context.Context, key string) error {
 	return err
 }
 
+// leave makes sure that the connection for an authority gets no further requests unless it goes to one of places.
+func (t *Transport) leave(key string, places []alternative) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.pool[key]
+	if e == nil || e.conn == nil || e.conn.key == key && contains(places, e.conn.at.place) {
+		return
+	}
+	if e.conn.key == key {
+		t.drop(e.conn)
+	} else {
+		delete(t.pool, key)
+	}
+}
+
 // lookup returns a connection that is ready, or an attempt to wait for.
 func (t *Transport) lookup(ctx context.Context, key string) (*ClientConn, *dialCall, error) {
 	t.mu.Lock()
@@ -142,7 +157,8 @@ func (t *Transport) wait(ctx context.Context, dial *dialCall) (*ClientConn, erro
 // runDial makes the connection of e; in a goroutine of its own.
 func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpoint *engine.Endpoint) {
 	defer e.dial.cancel()
-	c, shared, err := t.dialWhileRefused(ctx, key, endpoint)
+	d, err := t.dialWhileRefused(ctx, key, endpoint)
+	c := d.conn
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dial := e.dial
@@ -160,7 +176,7 @@ func (t *Transport) runDial(ctx context.Context, key string, e *poolEntry, endpo
 	switch {
 	case err != nil:
 		t.releaseEndpoint()
-	case shared:
+	case d.shared:
 		t.releaseEndpoint()
 		if wanted {
 			c.others = append(c.others, key)

@@ -65,7 +65,7 @@ type Transport struct {
 	// Metrics hears of the connections. Default: none.
 	Metrics metrics.Metrics
 
-	route func(key string) (alternative, bool) // where an authority is served, if elsewhere; nil: nowhere else
+	book *altBook // knows where authorities are served; nil: at no other place
 
 	mu       sync.Mutex
 	closed   bool
@@ -123,13 +123,18 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 		x := newClientExchange(conn, req)
 		x.late = late
+		x.alternative = t.book != nil && conn.key == key && !conn.at.record
 		res, err := x.roundTrip()
 		if err == nil {
 			switch {
 			case x.tooEarly(res):
 				late = true
-			case res.StatusCode == http.StatusMisdirectedRequest && conn.key != key:
-				t.separate(key)
+			case res.StatusCode == http.StatusMisdirectedRequest && (conn.key != key || t.book != nil):
+				if conn.key != key {
+					t.separate(key)
+				} else {
+					t.misdirected(conn)
+				}
 				again := x.rewind()
 				if again == nil {
 					return res, nil
@@ -158,6 +163,12 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 		req = again
 	}
+}
+
+// misdirected notes that where c goes the origin is not served after all (RFC 7838, Section 6).
+func (t *Transport) misdirected(c *ClientConn) {
+	t.book.result(c.key, c.at.place, false)
+	t.retire(c)
 }
 
 func closeBody(req *http.Request) {
