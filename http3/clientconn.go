@@ -79,8 +79,11 @@ func (c *ClientConn) ConnectionState() tls.ConnectionState {
 	return tls.ConnectionState{}
 }
 
-// Version returns the version of QUIC that was negotiated, likewise.
+// Version returns the version of QUIC that was negotiated, zero while the handshake is not complete.
 func (c *ClientConn) Version() quic.Version { return c.controller.Version() }
+
+// Engine returns the engine's handle of the connection, which has its audit and its paths, and can move it to another network.
+func (c *ClientConn) Engine() *engine.Connection { return c.connection }
 
 // Err returns why the connection ended, nil while it lives.
 func (c *ClientConn) Err() error { return c.controller.Err() }

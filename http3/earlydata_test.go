@@ -164,7 +164,7 @@ func (s *earlySite) restart(t *testing.T, change func(*http3.Server)) {
 	s.server.Close()
 	<-s.served
 	old := s.server
-	s.server = &http3.Server{Handler: old.Handler, TLSConfig: old.TLSConfig.Clone(), Logger: quiet}
+	s.server = &http3.Server{Handler: old.Handler, TLSConfig: old.TLSConfig.Clone(), ErrorLog: quiet}
 	s.server.QUIC = &quic.Config{EarlyData: true, EarlyDataStore: s.store}
 	s.server.SetSessionTicketKeys([][32]byte{{1}})
 	change(s.server)
@@ -562,7 +562,7 @@ func TestForwardedRequestsAreNotEarly(t *testing.T) {
 // A Transport remembers sessions and tokens without being told to, but sends nothing in early data.
 func TestTransportResumes(t *testing.T) {
 	s := newSite(t, hello, func(server *http3.Server, _ *http3.Transport) {
-		server.Engine = &engine.ListenConfig{Retry: quic.RetryAlways}
+		server.Retry = quic.RetryAlways
 	})
 	for i := range 3 {
 		res, err := s.client.Do(s.newRequest(t, "GET", "/", nil))

@@ -73,7 +73,7 @@ func (x *exchange) run(h http.Handler, r *http.Request) {
 			return
 		}
 		if v := recover(); v != nil && v != http.ErrAbortHandler {
-			x.conn.server.logger().LogAttrs(r.Context(), slog.LevelError, "http3: panic serving a request",
+			x.conn.server.errorLog().LogAttrs(r.Context(), slog.LevelError, "http3: panic serving a request",
 				slog.String("remote", x.conn.remoteName), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 		}
 		x.abort(h3.InternalError)

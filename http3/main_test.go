@@ -40,7 +40,7 @@ func newSite(t testing.TB, h http.Handler, prepare func(*http3.Server, *http3.Tr
 	s.server = &http3.Server{
 		Handler:   h,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate}},
-		Logger:    quiet,
+		ErrorLog:  quiet,
 	}
 	s.transport = &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: testRoots}}
 	if prepare != nil {

@@ -121,7 +121,7 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) misuse(what string) {
-	w.x.conn.server.logger().LogAttrs(&w.x.ctx, slog.LevelWarn, "http3: handler called "+what,
+	w.x.conn.server.errorLog().LogAttrs(&w.x.ctx, slog.LevelWarn, "http3: handler called "+what,
 		slog.String("remote", w.x.conn.remoteName))
 }
 

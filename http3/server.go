@@ -33,9 +33,11 @@ type Server struct {
 	// have running at a time on one connection; of requests that it abandons, the handlers of as many again may go on,
 	// and further ones are rejected. With EarlyData, requests may come in early data: see AllowEarly. Optional.
 	QUIC *quic.Config
-	// Engine configures what lies around the connections: when clients must prove their address, how many connections
-	// there may be. Its QUIC, NewApplication and CloseError are ignored. Optional.
-	Engine *engine.ListenConfig
+	// Retry says when clients must prove their address first. Default quic.RetryUnderLoad.
+	Retry quic.RetryPolicy
+	// Endpoint configures what lies around the connections: how many there may be, the keys that a fleet shares, the metrics and
+	// the Logger that hear of them. Optional.
+	Endpoint engine.EndpointConfig
 
 	// Protocols are applications of other protocols on the same address, by the name that TLS negotiates (ALPN); clients that
 	// offer HTTP/3 too get that. Optional.
@@ -76,8 +78,9 @@ type Server struct {
 	BaseContext func(l *Listener) context.Context
 	// ConnContext may change the context of the requests of one connection. It must not block. Optional.
 	ConnContext func(ctx context.Context, c *ServerConn) context.Context
-	// Logger hears of panics in handlers and of their misuse of the ResponseWriter. Default slog.Default.
-	Logger *slog.Logger
+	// ErrorLog hears of panics in handlers and of their misuse of the ResponseWriter. Default slog.Default, as net/http's
+	// servers use the standard logger.
+	ErrorLog *slog.Logger
 
 	mu        sync.Mutex
 	endpoints map[*engine.Endpoint]*engine.Listener
@@ -155,9 +158,9 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	if s.TLSConfig == nil {
 		return nil, errors.New("http3: Server.TLSConfig with a certificate is required")
 	}
-	var cfg engine.ListenConfig
-	if s.Engine != nil {
-		cfg = *s.Engine
+	cfg := engine.ListenConfig{
+		Retry:      s.Retry,
+		CloseError: &quic.ApplicationError{Code: uint64(h3.NoError)},
 	}
 	var transport quic.Config
 	if s.QUIC != nil {
@@ -170,7 +173,6 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	}
 	cfg.QUIC = &transport
 	cfg.EarlyStart = transport.EarlyData
-	cfg.CloseError = &quic.ApplicationError{Code: uint64(h3.NoError)}
 	base := context.Background()
 	if s.BaseContext != nil {
 		base = s.BaseContext(l)
@@ -193,7 +195,7 @@ func (s *Server) listen(l *Listener) (*engine.Endpoint, error) {
 	if s.closed {
 		return nil, http.ErrServerClosed
 	}
-	endpoint, err := engine.NewEndpoint(&cfg.Endpoint, l.sockets...)
+	endpoint, err := engine.NewEndpoint(&s.Endpoint, l.sockets...)
 	if err != nil {
 		return nil, err
 	}
@@ -288,9 +290,9 @@ func (s *Server) handler() http.Handler {
 	return http.DefaultServeMux
 }
 
-func (s *Server) logger() *slog.Logger {
-	if s.Logger != nil {
-		return s.Logger
+func (s *Server) errorLog() *slog.Logger {
+	if s.ErrorLog != nil {
+		return s.ErrorLog
 	}
 	return slog.Default()
 }

@@ -198,7 +198,7 @@ func TestPanicIsLogged(t *testing.T) {
 		}
 		panic("something is wrong")
 	}), func(s *http3.Server, _ *http3.Transport) {
-		s.Logger = slog.New(slog.NewTextHandler(&buf, nil))
+		s.ErrorLog = slog.New(slog.NewTextHandler(&buf, nil))
 	})
 	for _, path := range []string{"/abort", "/goexit", "/panic"} {
 		_, err := s.client.Do(s.newRequest(t, "GET", path, nil))

@@ -36,8 +36,33 @@ func (c *ServerConn) LocalAddr() net.Addr { return c.local }
 // RemoteAddr returns the client's UDP address when the connection was made.
 func (c *ServerConn) RemoteAddr() net.Addr { return c.remote }
 
-// Stats returns the connection's counters. It must not be called from ConnContext.
+// ConnectionState returns what TLS negotiated. While HandshakeComplete is false, as it may be where there is early data, that
+// is not all. It must not be changed.
+func (c *ServerConn) ConnectionState() tls.ConnectionState {
+	if state := c.controller.ConnectionState(); state != nil {
+		return *state
+	}
+	return *c.tls
+}
+
+// Version returns the version of QUIC that was negotiated, zero while the handshake is not complete.
+func (c *ServerConn) Version() quic.Version { return c.controller.Version() }
+
+// Stats returns the connection's counters, after its end the last ones. It must not be called from ConnContext.
 func (c *ServerConn) Stats() quic.Stats { return c.connection.Stats() }
+
+// Engine returns the engine's handle of the connection, which has its audit, its paths, and a way into its step.
+func (c *ServerConn) Engine() *engine.Connection { return c.connection }
+
+// Done returns a channel that is closed when the connection has ended.
+func (c *ServerConn) Done() <-chan struct{} { return c.connection.Done() }
+
+// Err returns why the connection ended, nil while it lives.
+func (c *ServerConn) Err() error { return c.controller.Err() }
+
+// Close closes the connection at once; requests on it fail. It returns nil. To let a client finish its requests there is
+// [Server.Shutdown].
+func (c *ServerConn) Close() error { return c.controller.Close() }
 
 // newConn makes the application of one connection, in the connection's step.
 func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.ApplicationOverQUIC {
@@ -49,10 +74,6 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 		remoteName: info.Remote.String(),
 		tls:        info.TLS,
 	}
-	c.ctx = context.WithValue(base, http.LocalAddrContextKey, c.local)
-	if s.ConnContext != nil {
-		c.ctx = s.ConnContext(c.ctx, c)
-	}
 	driver := h3driver.NewServer(&h3driver.Config{
 		H3:            s.h3Config(),
 		OnEvent:       c.onEvent,
@@ -63,6 +84,10 @@ func (s *Server) newConn(base context.Context, info engine.ConnInfo) engine.Appl
 		MaxRequests:         s.MaxRequestsPerConn,
 	})
 	c.controller = driver.Controller()
+	c.ctx = context.WithValue(base, http.LocalAddrContextKey, c.local)
+	if s.ConnContext != nil {
+		c.ctx = s.ConnContext(c.ctx, c)
+	}
 	return driver
 }
 

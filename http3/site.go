@@ -112,7 +112,7 @@ func (s *Site) configure() {
 		s.TCP = &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	}
 	if s.TCP.ErrorLog == nil {
-		s.TCP.ErrorLog = slog.NewLogLogger(s.HTTP3.logger().Handler(), slog.LevelWarn)
+		s.TCP.ErrorLog = slog.NewLogLogger(s.HTTP3.errorLog().Handler(), slog.LevelWarn)
 	}
 	config := s.TLSConfig
 	if config == nil {

@@ -102,7 +102,7 @@ func TestSite(t *testing.T) {
 func TestSiteOutOfOrder(t *testing.T) {
 	newSite := func() *http3.Site {
 		return &http3.Site{Addr: "127.0.0.1:0", TLSConfig: &tls.Config{Certificates: []tls.Certificate{testCertificate}},
-			HTTP3: &http3.Server{Logger: quiet}}
+			HTTP3: &http3.Server{ErrorLog: quiet}}
 	}
 	s := newSite()
 	if err := s.Serve(); err == nil || err == http.ErrServerClosed || s.Addrs() != nil {

@@ -45,7 +45,7 @@ func TestDebian13AioquicClient(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := newJail(t)
-			server := observe(t, newHandler(), nil, &engine.ListenConfig{Retry: tt.retry})
+			server := observe(t, newHandler(), nil, tt.retry)
 			seen := tap(t, server.addr, udpproxy.Config{})
 			j.aioquicClient(t, seen.addr(), tt.sizes, tt.args...)
 			if tt.retry == quic.RetryAlways {
@@ -91,7 +91,7 @@ func (j *jail) aioquicClient(t *testing.T, addr netip.AddrPort, sizes []int64, a
 // A second connection of aioquic's client asks by early data.
 func TestDebian13AioquicClientReturns(t *testing.T) {
 	j := newJail(t)
-	server := observe(t, newHandler(), &quic.Config{EarlyData: true}, &engine.ListenConfig{EarlyStart: true})
+	server := observe(t, newHandler(), &quic.Config{EarlyData: true}, quic.RetryUnderLoad)
 	seen := tap(t, server.addr, udpproxy.Config{})
 	ticket := "--session-ticket=" + j.inside("ticket")
 	j.aioquicClient(t, seen.addr(), []int64{1e5}, ticket)
@@ -123,8 +123,8 @@ func TestDebian13AioquicSuite(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello\n")) })
 	config := &quic.Config{EarlyData: true}
-	plain := observe(t, mux, config, nil).addr
-	retry := observe(t, mux, config, &engine.ListenConfig{Retry: quic.RetryAlways}).addr
+	plain := observe(t, mux, config, quic.RetryUnderLoad).addr
+	retry := observe(t, mux, config, quic.RetryAlways).addr
 	out := j.run(t, "/usr/bin/python3", "-c", fmt.Sprintf(`
 import asyncio, ssl, interop
 tests = [(name, test) for name, test in vars(interop).items()

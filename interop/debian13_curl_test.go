@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/internal/udpproxy"
 	"github.com/dunlin-quic/dunlin/quic"
 )
@@ -19,7 +18,7 @@ import (
 // curl 8.14, whose QUIC is OpenSSL's, and Dunlin's server.
 func TestDebian13Curl(t *testing.T) {
 	j := newJail(t)
-	server := observe(t, newHandler(), nil, &engine.ListenConfig{Retry: quic.RetryAlways})
+	server := observe(t, newHandler(), nil, quic.RetryAlways)
 	seen := tap(t, server.addr, udpproxy.Config{})
 	base := urlOf(seen.addr())
 	// Of a hundred of its connections, one or so stalls after the handshake, more on a busy machine: it sends neither its control

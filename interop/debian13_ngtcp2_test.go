@@ -59,7 +59,7 @@ func TestDebian13Gtlsclient(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			j := newJail(t)
-			server := observe(t, newHandler(), &tt.config, &engine.ListenConfig{Retry: tt.retry})
+			server := observe(t, newHandler(), &tt.config, tt.retry)
 			seen := tap(t, server.addr, udpproxy.Config{})
 			out := j.gtlsclient(t, seen.addr(), size, tt.upload, tt.args...)
 			if !regexp.MustCompile(tt.log).Match(out) {
@@ -104,7 +104,7 @@ func (j *jail) gtlsclient(t *testing.T, addr netip.AddrPort, size int64, upload 
 // it the Retry packet.
 func TestDebian13GtlsclientReturns(t *testing.T) {
 	j := newJail(t)
-	server := observe(t, newHandler(), &quic.Config{EarlyData: true}, &engine.ListenConfig{Retry: quic.RetryAlways, EarlyStart: true})
+	server := observe(t, newHandler(), &quic.Config{EarlyData: true}, quic.RetryAlways)
 	seen := tap(t, server.addr, udpproxy.Config{})
 	args := []string{"--session-file=" + j.inside("session"), "--tp-file=" + j.inside("parameters"), "--token-file=" + j.inside("token")}
 	j.gtlsclient(t, seen.addr(), 1e5, false, append(args, "--wait-for-ticket")...)
@@ -124,7 +124,7 @@ func TestDebian13GtlsclientReturns(t *testing.T) {
 func TestDebian13GtlsclientPreferredAddress(t *testing.T) {
 	j := newJail(t)
 	preferred := freeAddr(t)
-	server := observe(t, newHandler(), &quic.Config{PreferredAddress: quic.PreferredAddress{IPv4: preferred}}, nil, "127.0.0.1:0", preferred.String())
+	server := observe(t, newHandler(), &quic.Config{PreferredAddress: quic.PreferredAddress{IPv4: preferred}}, quic.RetryUnderLoad, "127.0.0.1:0", preferred.String())
 	out := j.gtlsclient(t, server.addr, 20e6, false)
 	want := fmt.Sprintf(`Path validation against path \{local:\S+ remote:\[127.0.0.1\]:%d\} succeeded`, preferred.Port())
 	if !regexp.MustCompile(want).Match(out) {

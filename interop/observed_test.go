@@ -8,7 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/http3"
 	"github.com/dunlin-quic/dunlin/quic"
 )
@@ -28,8 +27,8 @@ type observedRequest struct {
 	cipher  uint16
 }
 
-// observe serves HTTP/3 until the test ends. Of config and accept, which may be nil, http3.Server says what counts.
-func observe(t *testing.T, h http.Handler, config *quic.Config, accept *engine.ListenConfig, addresses ...string) *observed {
+// observe serves HTTP/3 until the test ends. config may be nil.
+func observe(t *testing.T, h http.Handler, config *quic.Config, retry quic.RetryPolicy, addresses ...string) *observed {
 	t.Helper()
 	if len(addresses) == 0 {
 		addresses = []string{"127.0.0.1:0"}
@@ -47,7 +46,7 @@ func observe(t *testing.T, h http.Handler, config *quic.Config, accept *engine.L
 			o.mu.Unlock()
 			h.ServeHTTP(w, r)
 		}),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(t).cert}}, QUIC: config, Engine: accept,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(t).cert}}, QUIC: config, Retry: retry,
 		ExtendedConnect: true,
 		ConnContext: func(ctx context.Context, c *http3.ServerConn) context.Context {
 			o.mu.Lock()

@@ -111,7 +111,7 @@ var pairs = []struct {
 
 func serveDunlin(t *testing.T, h http.Handler, config *quic.Config) netip.AddrPort {
 	t.Helper()
-	return observe(t, h, config, nil).addr
+	return observe(t, h, config, quic.RetryUnderLoad).addr
 }
 
 // client is a peer's http.RoundTripper that must be closed.

@@ -43,14 +43,12 @@ func (s *soakServer) start() {
 	s.addr = addrPort(l.Addr())
 	life := s.ledger.newLife()
 	s.life = life
-	accept := &engine.ListenConfig{}
-	accept.Endpoint.StatelessResetKey = &s.resetKey
 	s.server = &http3.Server{
 		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ledger.handle(life, w, r) }),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(s.t).cert}},
 		QUIC:      &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 5 * time.Second},
-		Engine:    accept,
-		Logger:    slog.New(slog.DiscardHandler),
+		Endpoint:  engine.EndpointConfig{StatelessResetKey: &s.resetKey},
+		ErrorLog:  slog.New(slog.DiscardHandler),
 	}
 	server, served := s.server, make(chan error, 1)
 	s.served = served

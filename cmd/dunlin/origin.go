@@ -32,7 +32,7 @@ func startOrigin(
 		return nil, fmt.Errorf("address to listen on: %w", err)
 	}
 	o := &origin{failed: make(chan error, 1), site: &http3.Site{
-		Addr: listen, Handler: handler, TLSConfig: config, HTTP3: &http3.Server{QUIC: transport, Logger: logger},
+		Addr: listen, Handler: handler, TLSConfig: config, HTTP3: &http3.Server{QUIC: transport, ErrorLog: logger},
 	}}
 	if err := o.site.Listen(); err != nil {
 		return nil, err
