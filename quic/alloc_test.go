@@ -129,20 +129,3 @@ func benchmarkBulk(b *testing.B, k *bulk) {
 	b.ReportMetric(float64(k.moved-moved)/float64(rounds), "bytes/op")
 	b.SetBytes(int64(k.moved-moved) / int64(rounds))
 }
-
-// BenchmarkHandshake is the CPU time and memory of both sides of a handshake.
-func BenchmarkHandshake(b *testing.B) {
-	cc, err := testConfig(Client).Resolve()
-	if err != nil {
-		b.Fatal(err)
-	}
-	sc, err := testConfig(Server).Resolve()
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p := newTestPair(b, func(p *testPair) { p.cfg = [2]*Config{cc, sc} })
-		p.establish()
-	}
-}
