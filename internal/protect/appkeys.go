@@ -63,7 +63,7 @@ func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
 	k.softLimit = k.limit / 2
 	k.sendSecret = append([]byte(nil), secret...)
 	from := s.newSecret(secret)
-	return errors.Join(k.send.init(of, s, from), k.sendHeader.init(of, s, from))
+	return errors.Join(k.send.init(of, from), k.sendHeader.init(of, from))
 }
 
 // SetReceiveSecret installs the first receive key.
@@ -78,7 +78,7 @@ func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error
 	k.firstReceived = math.MaxUint64
 	k.current = new(key)
 	from := s.newSecret(secret)
-	return errors.Join(k.current.init(of, s, from), k.receiveHeader.init(of, s, from))
+	return errors.Join(k.current.init(of, from), k.receiveHeader.init(of, from))
 }
 
 // CanSend reports whether there is a send key.
@@ -198,8 +198,8 @@ func (k *AppKeys) updated(pn uint64) error {
 
 // updateSend moves on to the next send key.
 func (k *AppKeys) updateSend() error {
-	next := k.suite.newSecret(k.sendSecret).expand(k.of.ku, len(k.sendSecret))
-	if err := k.send.init(k.of, k.suite, k.suite.newSecret(next)); err != nil {
+	next := k.suite.newSecret(k.sendSecret).next(k.of)
+	if err := k.send.init(k.of, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.sendSecret = next
@@ -213,10 +213,10 @@ func (k *AppKeys) updateSend() error {
 func (k *AppKeys) prepareNext() error {
 	next := k.receiveSecret
 	if !k.nextSecret {
-		next = k.suite.newSecret(next).expand(k.of.ku, len(next))
+		next = k.suite.newSecret(next).next(k.of)
 	}
 	n := new(key)
-	if err := n.init(k.of, k.suite, k.suite.newSecret(next)); err != nil {
+	if err := n.init(k.of, k.suite.newSecret(next)); err != nil {
 		return err
 	}
 	k.other, k.receiveSecret, k.nextSecret = n, next, false

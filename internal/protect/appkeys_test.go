@@ -96,6 +96,8 @@ func TestKeyUpdateLabel(t *testing.T) {
 	for v, label := range map[wire.Version]string{wire.Version1: "quic ku", wire.Version2: "quicv2 ku"} {
 		for _, suite := range suites {
 			secret := secretFor(suite, "1-RTT")
+			next := make([]byte, len(secret))
+			suite.newSecret(secret).expand(label, next)
 			var k AppKeys
 			if err := errors.Join(k.SetSendSecret(v, suite, secret), k.updateSend()); err != nil {
 				t.Fatal(err)
@@ -106,7 +108,7 @@ func TestKeyUpdateLabel(t *testing.T) {
 				t.Fatal(err)
 			}
 			first, err1 := NewOpener(v, suite, secret)
-			second, err2 := NewOpener(v, suite, suite.newSecret(secret).expand(label, len(secret)))
+			second, err2 := NewOpener(v, suite, next)
 			if err := errors.Join(err1, err2); err != nil {
 				t.Fatal(err)
 			}

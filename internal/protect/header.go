@@ -17,12 +17,14 @@ type headerKey struct {
 	mask   [sampleLen]byte
 }
 
-func (h *headerKey) init(of *versionSecrets, s Suite, from *secret) (err error) {
-	raw := from.expand(of.hp, s.keyLen())
-	if s == ChaCha20Poly1305 {
-		h.chacha = [chacha20.KeySize]byte(raw)
+func (h *headerKey) init(of *versionSecrets, from secret) (err error) {
+	if from.suite == ChaCha20Poly1305 {
+		from.expand(of.hp, h.chacha[:])
 		return nil
 	}
+	var room [maxKeyLen]byte
+	raw := room[:from.suite.keyLen()]
+	from.expand(of.hp, raw)
 	h.block, err = aes.NewCipher(raw)
 	return err
 }

@@ -1,7 +1,6 @@
 package protect
 
 import (
-	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
 
@@ -15,12 +14,12 @@ func InitialSecrets(v wire.Version, dcid wire.ConnectionID) (client, server []by
 	if err != nil {
 		return nil, nil, err
 	}
-	common, err := hkdf.Extract(sha256.New, dcid.Bytes(), of.initialSalt)
-	if err != nil {
-		return nil, nil, err
-	}
-	from := AES128GCM.newSecret(common)
-	return from.expand("client in", sha256.Size), from.expand("server in", sha256.Size), nil
+	common := HMAC256(of.initialSalt, dcid.Bytes()) // HKDF-Extract
+	from := AES128GCM.newSecret(common[:])
+	client, server = make([]byte, sha256.Size), make([]byte, sha256.Size)
+	from.expand("client in", client)
+	from.expand("server in", server)
+	return client, server, nil
 }
 
 // NewInitial returns the protection of Initial packets at the server, or else at the client.

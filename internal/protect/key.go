@@ -10,6 +10,7 @@ import (
 
 const (
 	nonceLen  = 12
+	maxKeyLen = 32
 	sampleLen = 16
 	// sampleOffset is where the sample for header protection is taken, counted from the packet number's first byte: it is
 	// taken to be 4 bytes long (RFC 9001, Section 5.4.2).
@@ -35,11 +36,13 @@ type key struct {
 	nonce  [nonceLen]byte
 }
 
-func (k *key) init(of *versionSecrets, s Suite, from *secret) (err error) {
-	raw, iv := from.expand(of.key, s.keyLen()), from.expand(of.iv, nonceLen)
-	k.nonce = [nonceLen]byte(iv)
-	k.ivTail = binary.BigEndian.Uint64(iv[nonceLen-8:])
-	if s == ChaCha20Poly1305 {
+func (k *key) init(of *versionSecrets, from secret) (err error) {
+	var room [maxKeyLen]byte
+	raw := room[:from.suite.keyLen()]
+	from.expand(of.key, raw)
+	from.expand(of.iv, k.nonce[:])
+	k.ivTail = binary.BigEndian.Uint64(k.nonce[nonceLen-8:])
+	if from.suite == ChaCha20Poly1305 {
 		k.aead, err = chacha20poly1305.New(raw)
 		return err
 	}

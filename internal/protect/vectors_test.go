@@ -106,7 +106,8 @@ func TestSampleKeys(t *testing.T) {
 		{ChaCha20Poly1305, chacha, "quic hp", "25a282b9e82f06f21f488917a4fc8f1b73573685608597d0efcb076b0ab7a7a4"},
 		{ChaCha20Poly1305, chacha, "quic ku", "1223504755036d556342ee9361d253421a826c9ecdf3c7148684b36b714881f9"},
 	} {
-		got := tt.suite.newSecret(tt.secret).expand(tt.label, len(tt.want)/2)
+		got := make([]byte, len(tt.want)/2)
+		tt.suite.newSecret(tt.secret).expand(tt.label, got)
 		wantHex(t, tt.label, got, tt.want)
 	}
 }
