@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"errors"
 	"io"
 
 	"github.com/dunlin-quic/dunlin/internal/bytequeue"
@@ -68,6 +69,9 @@ func (s *Stream) TrySendDatagram(p []byte) error {
 	t := c.borrow()
 	t.buf = append(wire.AppendVarint(t.buf[:0], uint64(s.qs.ID())/4), p...)
 	err := c.q.TrySendDatagram(t.buf)
+	if errors.Is(err, quic.ErrDatagramUnsupported) {
+		return ErrDatagrams // the peer offers HTTP's without QUIC's
+	}
 	if err == nil && c.q.Traced() {
 		c.q.Trace(&qlog.HTTP3DatagramCreated{QuarterStreamID: uint64(s.qs.ID()) / 4, Length: len(p)})
 	}

@@ -194,7 +194,7 @@ func TestDatagramRules(t *testing.T) {
 	}
 }
 
-// TestDatagramsNotOffered sends to a peer who has not offered HTTP datagrams, or not yet.
+// TestDatagramsNotOffered sends to a peer who has not offered HTTP datagrams, or QUIC's, on which these are.
 func TestDatagramsNotOffered(t *testing.T) {
 	p := newPair(t, pairOptions{cfg: [2]*Config{quic.Server: {ExtendedConnect: true, NoDatagrams: true}}})
 	client, server := p.tunnel(websocketRequest)
@@ -202,6 +202,17 @@ func TestDatagramsNotOffered(t *testing.T) {
 		if err := s.TrySendDatagram([]byte("x")); err != ErrDatagrams || s.MaxDatagramLen() != 0 {
 			t.Errorf("%v, %d", err, s.MaxDatagramLen())
 		}
+	}
+
+	o := extendedOptions()
+	o.quic = func(side quic.Side, cfg *quic.Config) {
+		if side == quic.Server {
+			cfg.MaxDatagramFrame = -1
+		}
+	}
+	client, _ = newPair(t, o).tunnel(websocketRequest)
+	if err := client.TrySendDatagram([]byte("x")); err != ErrDatagrams || client.MaxDatagramLen() != 0 {
+		t.Errorf("without QUIC's: %v, %d", err, client.MaxDatagramLen())
 	}
 }
 

@@ -100,11 +100,14 @@ func (c *Conn) applySettings(settings []Setting) {
 		c.rememberSettings(settings)
 	}
 	for _, s := range settings {
-		if s.ID == SettingQPACKMaxTableCapacity {
+		switch s.ID {
+		case SettingQPACKMaxTableCapacity:
 			c.enc.SetPeerCapacity(s.Value)
-			continue
+		case SettingQPACKBlockedStreams:
+			c.enc.SetPeerBlockedStreams(s.Value)
+		default:
+			c.applySetting(s)
 		}
-		c.applySetting(s)
 	}
 }
 

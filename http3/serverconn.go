@@ -101,8 +101,7 @@ func noDatagrams(cfg *quic.Config) bool { return cfg != nil && cfg.MaxDatagramFr
 // maxHandlers bounds the handlers that run for one connection. QUIC's limit of concurrent streams does not: a request
 // that its client abandons makes room for another at once, though its handler may take its time to notice.
 func (s *Server) maxHandlers() int32 {
-	const defaultMaxBidiStreams = 100 // of quic.Config
-	streams := defaultMaxBidiStreams
+	streams := quic.DefaultMaxStreams
 	if s.QUIC != nil && s.QUIC.MaxBidiStreams != 0 {
 		streams = s.QUIC.MaxBidiStreams
 	}

@@ -13,6 +13,9 @@ import (
 	"github.com/dunlin-quic/dunlin/qlog"
 )
 
+// DefaultMaxStreams is how many streams of each kind a peer may have open at a time where a Config does not say.
+const DefaultMaxStreams = 100
+
 // Config configures connections. The zero value is the default for every field and a negative number means none.
 // A Config is copied on use; the TLS config and the hooks it points to must not be changed afterwards.
 type Config struct {
@@ -44,7 +47,7 @@ type Config struct {
 	// ConnWindow is the initial receive window of the connection, MaxConnWindow what auto-tuning may raise it to, in
 	// bytes. Defaults 768 KiB and 24 MiB.
 	ConnWindow, MaxConnWindow int
-	// MaxBidiStreams and MaxUniStreams bound the streams that the peer may have open at a time. Defaults 100.
+	// MaxBidiStreams and MaxUniStreams bound the streams that the peer may have open at a time. Default DefaultMaxStreams.
 	MaxBidiStreams, MaxUniStreams int
 
 	// MaxPacketSize is the largest UDP payload that path MTU discovery tries, in bytes. Default 1,452; a negative
@@ -207,7 +210,7 @@ func (c *Config) Resolve() (*Config, error) {
 		def int
 	}{
 		{&r.StreamWindow, 512 << 10}, {&r.MaxStreamWindow, 16 << 20}, {&r.ConnWindow, 768 << 10}, {&r.MaxConnWindow, 24 << 20},
-		{&r.MaxBidiStreams, 100}, {&r.MaxUniStreams, 100}, {&r.MaxPacketSize, 1452}, {&r.MaxDatagramFrame, 65535},
+		{&r.MaxBidiStreams, DefaultMaxStreams}, {&r.MaxUniStreams, DefaultMaxStreams}, {&r.MaxPacketSize, 1452}, {&r.MaxDatagramFrame, 65535},
 	} {
 		*f.v = intOr(*f.v, f.def)
 	}

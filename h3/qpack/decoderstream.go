@@ -45,7 +45,9 @@ func (e *Encoder) HandleDecoderStream(p []byte) error {
 func (e *Encoder) acknowledge(streamID uint64) error {
 	for i, s := range e.sections {
 		if s.streamID == streamID {
-			e.known = max(e.known, s.required)
+			if s.required > e.known {
+				e.known, e.without = s.required, 0
+			}
 			e.sections = append(e.sections[:i], e.sections[i+1:]...)
 			return nil
 		}
@@ -69,7 +71,7 @@ func (e *Encoder) increment(n uint64) error {
 	if n == 0 || n > e.table.inserted-e.known {
 		return decoderStreamError("insert count increment of zero or beyond what was sent")
 	}
-	e.known += n
+	e.known, e.without = e.known+n, 0
 	return nil
 }
 

@@ -10,7 +10,7 @@
 //
 // The streams race one another. A section that refers to insertions which have not arrived is blocked: Decode returns
 // [ErrBlocked], the caller keeps the section, and NextUnblocked says when to decode it again. This package's Encoder
-// never causes that, since it refers only to what the peer has acknowledged; other encoders do.
+// hardly ever causes that, since it refers to what the peer has acknowledged; other encoders do.
 //
 // After Decode, HandleEncoderStream and Cancel the decoder may have pending bytes, after Encode and SetPeerCapacity the
 // encoder: write what Pending returns to the stream and say with Sent how much was taken.

@@ -1,18 +1,26 @@
 package qpack
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Encoder encodes field sections for the peer of one connection. It is not safe for concurrent use.
 //
-// It uses the dynamic table that the peer offers, up to a capacity of its own, but only refers to entries whose
-// arrival the peer has acknowledged: its sections never block (RFC 9204, Section 2.1.2), whatever the peer allows. A
-// field is inserted when it is sent for the second time, so that values seen once do not drive out those that return.
+// It uses the dynamic table that the peer offers, up to a capacity of its own, and refers to entries whose arrival the peer
+// has acknowledged: its sections do not block (RFC 9204, Section 2.1.2). A peer that says nothing of arrivals but what its
+// acknowledgments of sections imply (Section 2.1.4) would never get such a section; so when several have had to do without
+// entries that are on their way, one goes ahead, if the peer allows that a stream blocks: of its acknowledgment the Encoder
+// learns. A field is inserted when it is sent for the second time, so that values seen once do not drive out those that return.
 // Secrets and values that change with each message are not inserted at all.
 type Encoder struct {
 	table       table
 	maxCapacity uint64 // ours
 	maxEntries  uint64 // of the peer's offer: the modulus of the Required Insert Count
+	maxBlocked  uint64 // streams that the peer allows to block
 	known       uint64 // RFC 9204, Section 2.1.4: the Known Received Count
+	usable      uint64 // entries below may be referred to in this section: known, or more where it goes ahead
+	without     int    // sections since known grew that had to do without an entry that was on its way
 	byField     map[[2]string]uint64
 	byName      map[string]uint64
 	sections    []sentSection
@@ -37,12 +45,16 @@ const (
 	// maxPendingInserts is the number of pending bytes above which nothing is inserted, since the peer gives no
 	// flow-control credit (RFC 9204, Section 2.1.3).
 	maxPendingInserts = 4 << 10
+	// aheadAfter is how many sections do without entries on their way until one goes ahead: a peer that tells of arrivals
+	// nearly always does so before.
+	aheadAfter = 8
 )
 
 // match is how a field is going to be represented.
 type match struct {
-	kind  matchKind
-	index uint64 // of the static table, or absolute
+	kind     matchKind
+	onItsWay bool   // there is an entry that would do, which may not be referred to yet
+	index    uint64 // of the static table, or absolute
 }
 
 type matchKind uint8
@@ -70,10 +82,18 @@ func (e *Encoder) SetPeerCapacity(maxCapacity uint64) {
 	e.out = appendInt(e.out, 0x20, 5, capacity)
 }
 
+// SetPeerBlockedStreams tells how many streams the peer's SETTINGS allow to block, once. Until then it is none.
+func (e *Encoder) SetPeerBlockedStreams(n uint64) { e.maxBlocked = n }
+
 // Encode appends the encoded section, which is to be sent on the stream, to dst. The order of the fields is kept.
 func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 	e.matches = e.matches[:0]
 	useTable := e.table.capacity > 0 && len(e.sections) < maxSections
+	e.usable = e.known
+	if useTable && e.goesAhead() {
+		e.usable = e.table.inserted
+	}
+	without := false
 	var required uint64
 	lowest := e.table.inserted
 	for i := range fields {
@@ -87,6 +107,7 @@ func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 			}
 			e.sections[len(e.sections)-1].lowest = lowest
 		}
+		without = without || m.onItsWay
 		e.matches = append(e.matches, m)
 	}
 	if required == 0 {
@@ -97,6 +118,12 @@ func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 		dst = appendInt(dst, 0, 8, required%(2*e.maxEntries)+1)
 		dst = append(dst, 0)
 	}
+	switch {
+	case required > e.known:
+		e.without = 0
+	case without:
+		e.without++
+	}
 	for i, m := range e.matches {
 		dst = appendLine(dst, &fields[i], m, required)
 	}
@@ -104,6 +131,13 @@ func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 		e.matches = nil
 	}
 	return dst
+}
+
+// goesAhead reports whether the next section may refer to entries that are on their way. There is one stream at a time that
+// could block, and what it needs has been sent before, with no less credit of flow control.
+func (e *Encoder) goesAhead() bool {
+	return e.without >= aheadAfter && e.maxBlocked > 0 && len(e.out) == 0 && e.known < e.table.inserted &&
+		!slices.ContainsFunc(e.sections, func(s sentSection) bool { return s.required > e.known })
 }
 
 // appendLine appends one field line representation (RFC 9204, Sections 4.5.2, 4.5.4 and 4.5.6).
@@ -135,30 +169,31 @@ func (e *Encoder) find(f *Field, useTable bool) match {
 		exact, useTable = false, false
 	}
 	if exact {
-		return match{matchStatic, uint64(static)}
+		return match{kind: matchStatic, index: uint64(static)}
 	}
 	name := match{}
 	if static >= 0 {
-		name = match{matchStaticName, uint64(static)}
+		name = match{kind: matchStaticName, index: uint64(static)}
 	}
 	if !useTable {
 		return name
 	}
 	if i, ok := e.byField[[2]string{f.Name, f.Value}]; ok {
-		if i >= e.known {
-			return name // on its way
+		if i >= e.usable {
+			name.onItsWay = true
+			return name
 		}
 		if e.draining(i) {
 			e.duplicate(i)
 		}
-		return match{matchDynamic, i}
+		return match{kind: matchDynamic, index: i}
 	}
 	if e.insertable(f) && e.seenLately(f) {
 		e.insert(f, static)
 	}
 	if static < 0 {
-		if i, ok := e.byName[f.Name]; ok && i < e.known && !e.draining(i) {
-			return match{matchDynamicName, i}
+		if i, ok := e.byName[f.Name]; ok && i < e.usable && !e.draining(i) {
+			return match{kind: matchDynamicName, index: i}
 		}
 	}
 	return name

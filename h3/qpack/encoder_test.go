@@ -3,6 +3,7 @@ package qpack
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -16,8 +17,13 @@ type pair struct {
 }
 
 func newPair(encoderCapacity, decoderCapacity uint64) *pair {
-	p := &pair{e: NewEncoder(encoderCapacity), d: NewDecoder(decoderCapacity, 0)}
+	return newBlockingPair(encoderCapacity, decoderCapacity, 0)
+}
+
+func newBlockingPair(encoderCapacity, decoderCapacity uint64, maxBlocked int) *pair {
+	p := &pair{e: NewEncoder(encoderCapacity), d: NewDecoder(decoderCapacity, maxBlocked)}
 	p.e.SetPeerCapacity(decoderCapacity)
+	p.e.SetPeerBlockedStreams(uint64(maxBlocked))
 	return p
 }
 
@@ -138,12 +144,130 @@ func TestEncoderBounds(t *testing.T) {
 	}
 }
 
+// withoutIncrements makes the decoder one that never sends an Insert Count Increment (RFC 9204, Section 4.4.3 leaves it to the
+// decoder when to).
+func (p *pair) withoutIncrements() { p.d.known = math.MaxUint64 }
+
+// The encoder learns of arrivals from acknowledgments of sections alone, if it may make a stream block for that.
+func TestEncoderWithoutIncrements(t *testing.T) {
+	for _, maxBlocked := range []int{0, 1, 16} {
+		p := newBlockingPair(4096, 4096, maxBlocked)
+		p.withoutIncrements()
+		full, ahead := 0, 0
+		for i := range 100 {
+			id := uint64(4 * i)
+			request := browserRequest
+			if i >= 50 { // something else is inserted
+				request = append([]Field{{Name: "x-new", Value: "a value that has not been there"}}, browserRequest...)
+			}
+			known := p.e.known
+			section := p.e.Encode(nil, id, request)
+			if n := len(p.e.sections); n > 0 && p.e.sections[n-1].streamID == id && p.e.sections[n-1].required > known {
+				ahead++
+			}
+			if len(section) > 100 {
+				full++
+			}
+			if got, err := p.d.Decode(nil, id, section, 0); err != nil || !reflect.DeepEqual(got, request) {
+				t.Fatalf("section %d: %v, %v", i, got, err)
+			}
+			p.exchange(t, 1<<20)
+		}
+		wantFull, wantAhead, wantKnown := 2+aheadAfter, 2, p.e.table.inserted
+		if maxBlocked == 0 {
+			wantFull, wantAhead, wantKnown = 100, 0, 0
+		}
+		if full != wantFull || ahead != wantAhead || p.e.known != wantKnown {
+			t.Errorf("%d blocked streams: %d sections of literals, %d went ahead, %d insertions known of %d, want %d, %d, %d",
+				maxBlocked, full, ahead, p.e.known, p.e.table.inserted, wantFull, wantAhead, wantKnown)
+		}
+	}
+}
+
+// Never more than one stream could block, however late instructions and answers are; none where the peer allows none.
+func TestEncoderBlocksOneStream(t *testing.T) {
+	for _, maxBlocked := range []int{0, 1} {
+		p := newBlockingPair(4096, 4096, maxBlocked)
+		p.withoutIncrements()
+		blocked := make(map[uint64][]byte)
+		for i := range 60 {
+			id := uint64(4 * i)
+			section := p.e.Encode(nil, id, browserRequest)
+			// The instructions leave, and do not arrive.
+			p.toDecoder = append(p.toDecoder, p.e.Pending()...)
+			p.e.Sent(len(p.e.Pending()))
+			_, err := p.d.Decode(nil, id, section, 0)
+			switch {
+			case err == ErrBlocked:
+				blocked[id] = section
+			case err != nil:
+				t.Fatalf("section %d: %v", i, err)
+			}
+		}
+		if len(blocked) != maxBlocked {
+			t.Fatalf("%d streams block of %d", len(blocked), maxBlocked)
+		}
+		p.exchange(t, 1<<20)
+		for range blocked {
+			id, ok := p.d.NextUnblocked()
+			if got, err := p.d.Decode(nil, id, blocked[id], 0); !ok || err != nil || !reflect.DeepEqual(got, browserRequest) {
+				t.Errorf("stream %d, %v: %v, %v", id, ok, got, err)
+			}
+		}
+		p.exchange(t, 1<<20)
+		if n := len(p.e.Encode(nil, 1000, browserRequest)); (n < 100) != (maxBlocked > 0) {
+			t.Errorf("%d blocked streams: then a section has %d bytes", maxBlocked, n)
+		}
+	}
+}
+
+// One who gives the encoder stream no credit gets no section that needs it.
+func TestEncoderDoesNotGoAheadOfPending(t *testing.T) {
+	p := newBlockingPair(4096, 4096, 16)
+	for i := range 5 * aheadAfter {
+		section := p.e.Encode(nil, uint64(4*i), browserRequest)
+		if _, err := p.d.Decode(nil, uint64(4*i), section, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Random messages from a small vocabulary, through tables of all sizes, with instructions and acknowledgements delayed,
-// some streams cancelled: everything decodes to what was encoded, and the tables agree.
+// some streams cancelled or blocked, some decoders sparing of increments: everything decodes to what was encoded, and the tables
+// agree.
 func TestRoundTripRandom(t *testing.T) {
-	for seed := range uint64(200) {
+	wentAhead := 0
+	for seed := range uint64(400) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
-		p := newPair(uint64(rnd.IntN(2000)), uint64(rnd.IntN(2000)))
+		p := newBlockingPair(uint64(rnd.IntN(2000)), uint64(rnd.IntN(2000)), rnd.IntN(3))
+		increments, rate, cancels := rnd.IntN(2) == 0, 1+rnd.IntN(100), 5+rnd.IntN(40)
+		if !increments {
+			p.withoutIncrements()
+		}
+		type message struct {
+			section []byte
+			fields  []Field
+		}
+		blocked := make(map[uint64]message)
+		check := func(id uint64, m message) {
+			got, err := p.d.Decode(nil, id, m.section, 0)
+			if err == ErrBlocked {
+				blocked[id] = m
+				wentAhead++
+				return
+			}
+			if err != nil || len(got) != len(m.fields) || len(got) > 0 && !reflect.DeepEqual(got, m.fields) {
+				t.Fatalf("seed %d, stream %d: %v, %v, want %v", seed, id, got, err, m.fields)
+			}
+		}
+		exchange := func(n int) {
+			p.exchange(t, n)
+			for id, ok := p.d.NextUnblocked(); ok; id, ok = p.d.NextUnblocked() {
+				m := blocked[id]
+				delete(blocked, id)
+				check(id, m)
+			}
+		}
 		for i := range 100 {
 			fields := make([]Field, rnd.IntN(8))
 			for j := range fields {
@@ -162,24 +286,21 @@ func TestRoundTripRandom(t *testing.T) {
 			}
 			id := uint64(4 * i)
 			section := p.e.Encode(nil, id, fields)
-			if rnd.IntN(10) == 0 {
+			if rnd.IntN(cancels) == 0 {
 				p.d.Cancel(id)
 				// Cancelled before it was decoded: the encoder must not wait for an acknowledgement.
-				p.exchange(t, 1<<20)
-				p.exchange(t, 1<<20)
+				exchange(1 << 20)
+				exchange(1 << 20)
 				continue
 			}
-			got, err := p.d.Decode(nil, id, section, 0)
-			if err != nil || len(got) != len(fields) || len(got) > 0 && !reflect.DeepEqual(got, fields) {
-				t.Fatalf("seed %d, message %d: %v, %v, want %v", seed, i, got, err, fields)
-			}
-			p.exchange(t, rnd.IntN(100))
+			check(id, message{section, fields})
+			exchange(rnd.IntN(rate))
 		}
-		p.exchange(t, 1<<20)
-		p.exchange(t, 1<<20)
-		if p.e.known != p.d.table.inserted || len(p.e.sections) != 0 {
-			t.Fatalf("seed %d: %d of %d insertions acknowledged, %d sections not", seed, p.e.known, p.d.table.inserted,
-				len(p.e.sections))
+		exchange(1 << 20)
+		exchange(1 << 20)
+		if len(p.e.sections) != 0 || len(blocked) != 0 || increments && p.e.known != p.d.table.inserted {
+			t.Fatalf("seed %d: %d of %d insertions acknowledged, %d sections not, %d blocked", seed, p.e.known,
+				p.d.table.inserted, len(p.e.sections), len(blocked))
 		}
 		if !reflect.DeepEqual(p.e.table.entries(), p.d.table.entries()) {
 			t.Fatalf("seed %d: tables differ", seed)
@@ -187,6 +308,9 @@ func TestRoundTripRandom(t *testing.T) {
 		if n := len(p.e.byField); n > int(p.e.table.inserted-p.e.table.dropped) {
 			t.Fatalf("seed %d: %d fields indexed", seed, n)
 		}
+	}
+	if wentAhead < 10 {
+		t.Errorf("%d streams were blocked", wentAhead)
 	}
 }
 

@@ -64,6 +64,7 @@ func FuzzEncoder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		e := NewEncoder(4096)
 		e.SetPeerCapacity(4096)
+		e.SetPeerBlockedStreams(1)
 		for i := range 3 {
 			e.Encode(nil, uint64(4*i), browserRequest)
 			part := stream[len(stream)*i/3 : len(stream)*(i+1)/3]
