@@ -1,18 +1,16 @@
 package engine
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // NewTokenCache returns a quic.TokenCache in memory for a client's quic.Config.Tokens. It keeps up to size tokens, of which
-// the oldest goes first; with 0, 64. A client that shows a token need not prove its address to the server in another way.
+// the oldest goes first; with 0, 64; with a negative number, none. A client that shows a token need not prove its address to the server in another way.
 func NewTokenCache(size int) quic.TokenCache {
-	if size <= 0 {
-		size = 64
-	}
-	return &tokenCache{size: size}
+	return &tokenCache{size: max(cmp.Or(size, 64), 0)}
 }
 
 // tokenCache is a list, the newest last: there are few.
@@ -31,6 +29,9 @@ type cachedToken struct {
 func (c *tokenCache) PutToken(server string, v quic.Version, token []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.size == 0 {
+		return
+	}
 	if len(c.tokens) == c.size {
 		c.remove(0)
 	}

@@ -29,6 +29,10 @@ func TestTokenCache(t *testing.T) {
 	take("a", quic.Version1, "")
 	take("b", quic.Version2, "b")
 	take("b", quic.Version1, "c")
+
+	c = NewTokenCache(-1) // keeps none
+	c.PutToken("a", quic.Version1, []byte("a"))
+	take("a", quic.Version1, "")
 }
 
 // A client that comes back shows the token that it was given, to a server that else would send a Retry.

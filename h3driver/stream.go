@@ -93,27 +93,30 @@ func (s *Stream) endContext(cause error) {
 	}
 }
 
-// SetDeadline sets the deadlines of reading and writing.
-func (s *Stream) SetDeadline(t time.Time) {
+// SetDeadline sets the deadlines of reading and writing. It returns nil.
+func (s *Stream) SetDeadline(t time.Time) error {
 	s.SetReadDeadline(t)
-	s.SetWriteDeadline(t)
+	return s.SetWriteDeadline(t)
 }
 
-// SetReadDeadline makes Reads that wait beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means never.
-func (s *Stream) SetReadDeadline(t time.Time) {
+// SetReadDeadline makes Reads that wait beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means never. It
+// returns nil.
+func (s *Stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.in.deadline = t
 	s.in.slot.Wake()
+	return nil
 }
 
 // SetWriteDeadline makes what waits to be sent beyond t, now or later, fail with os.ErrDeadlineExceeded. Zero means
-// never.
-func (s *Stream) SetWriteDeadline(t time.Time) {
+// never. It returns nil.
+func (s *Stream) SetWriteDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out.deadline = t
 	s.out.slot.Wake()
+	return nil
 }
 
 // wait waits in a slot, with s.mu held: see [blocking.Slot.Wait].

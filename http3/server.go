@@ -61,7 +61,7 @@ type Server struct {
 	// another connection, and when all are answered this one ends. Default none.
 	MaxRequestsPerConn int
 	// MaxHeaderBytes bounds the header section of a request as RFC 9114, Section 4.2.2 measures it; larger ones are
-	// answered with status 431. Default 64 KiB.
+	// answered with status 431. Default 64 KiB, also with a negative number, since there must be a bound.
 	MaxHeaderBytes int
 
 	// AllowEarly says whether a handler gets a request that came in early data and may be a replay, for which IsEarly reports

@@ -56,7 +56,7 @@ type Transport struct {
 	// s.
 	ExpectContinueTimeout time.Duration
 	// MaxResponseHeaderBytes bounds a response's header section as RFC 9114, Section 4.2.2 measures it, and all its
-	// interim responses together. Default 1 MiB.
+	// interim responses together. Default 1 MiB, also with a negative number, since there must be a bound.
 	MaxResponseHeaderBytes int
 	// DisableCompression stops the Transport from asking for gzip and undoing it, as in http.Transport.
 	DisableCompression bool

@@ -133,8 +133,8 @@ type Config struct {
 // TokenCache keeps address-validation tokens of servers for clients (RFC 9000, Section 8.1.3). Safe for concurrent
 // use, and non-blocking.
 type TokenCache interface {
-	// PutToken keeps token, a server's token with what else the client remembers of it, which the callee owns, for connections to serverName that begin with version v: no other is
-	// it good for (RFC 9369, Section 5).
+	// PutToken keeps token for connections to serverName that begin with version v; it is good for no others (RFC 9369,
+	// Section 5). token is a server's token and what else the client remembers of it; the callee owns its memory.
 	PutToken(serverName string, v Version, token []byte)
 	// TakeToken returns a token for serverName and version v and forgets it, so that no token is seen on two
 	// connections; nil if there is none.

@@ -263,7 +263,7 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 		// RFC 9001, Section 4.6.2.
 		return n, transportError(ProtocolViolation, "acknowledgment of early data that was rejected")
 	}
-	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, c); err != nil {
+	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, (*fates)(c)); err != nil {
 		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
 	}
 	if c.trace != nil {
@@ -302,8 +302,13 @@ func asTransportError(err error) *TransportError {
 	return &TransportError{Code: InternalError, Err: err}
 }
 
+// fates is a Conn to whom package recovery tells what became of its packets. It is a type of its own so that these methods are
+// none of Conn's.
+type fates Conn
+
 // FrameAcked implements recovery.Handler.
-func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
+func (h *fates) FrameAcked(space recovery.Space, f recovery.Frame) {
+	c := (*Conn)(h)
 	switch f.Type {
 	case wire.FrameAck:
 		c.received(space).OnAckOfAck(f.Offset)
@@ -327,7 +332,8 @@ func (c *Conn) FrameAcked(space recovery.Space, f recovery.Frame) {
 }
 
 // FrameLost implements recovery.Handler.
-func (c *Conn) FrameLost(space recovery.Space, f recovery.Frame) {
+func (h *fates) FrameLost(space recovery.Space, f recovery.Frame) {
+	c := (*Conn)(h)
 	if c.trace != nil {
 		c.trace.remarked(f)
 	}

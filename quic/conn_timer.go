@@ -78,7 +78,7 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		if c.trace != nil {
 			c.trace.timerExpired()
 		}
-		c.rec.OnTimeout(c.now, c)
+		c.rec.OnTimeout(c.now, (*fates)(c))
 		c.checkBlackHole()
 	}
 	if due(c.now, c.keepAliveDeadline()) || due(c.now, c.stallDeadline()) {

@@ -173,7 +173,7 @@ func (c *Conn) rejectEarlyData() {
 // versions: there is no second try.
 func (c *Conn) restartEarlyData() {
 	if c.early != nil {
-		c.rec.Requeue(recovery.AppData, c)
+		c.rec.Requeue(recovery.AppData, (*fates)(c))
 		c.early.sealer = nil
 		c.earlyState = EarlyDataRejected
 	}
@@ -203,7 +203,7 @@ func (c *Conn) settleEarlyData() *TransportError {
 	if c.earlyLost || e.params.MaxDatagramFrameSize < e.session.params.MaxDatagramFrameSize {
 		c.dropDatagrams()
 	}
-	c.rec.Requeue(recovery.AppData, c)
+	c.rec.Requeue(recovery.AppData, (*fates)(c))
 	c.earlyPackets = c.rec.NextPN(recovery.AppData)
 	c.streams.replacePeerLimits(limits)
 	c.datagrams.peerMax = int(min(e.params.MaxDatagramFrameSize, 65535))

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-
-	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
 // TransportErrorCode is an error code of RFC 9000, Section 20.1, or of an extension. Codes 0x100 to 0x1ff carry a TLS alert.
@@ -56,9 +54,9 @@ func (c TransportErrorCode) String() string {
 type TransportError struct {
 	Remote    bool // the peer found the fault and told us
 	Code      TransportErrorCode
-	FrameType wire.FrameType // the frame that triggered it; 0 when unknown
-	Reason    string         // for people; may be empty
-	Err       error          // the cause where there is one, such as a *tls.CertificateVerificationError
+	FrameType FrameType // the frame that triggered it; 0 when unknown
+	Reason    string    // for people; may be empty
+	Err       error     // the cause where there is one, such as a *tls.CertificateVerificationError
 }
 
 func (e *TransportError) Error() string {

@@ -109,14 +109,15 @@ func (m *mtuSearch) blackHole(now monotime.Time) bool {
 }
 
 // MTUProbeAcked implements recovery.Handler.
-func (c *Conn) MTUProbeAcked(size int) {
+func (f *fates) MTUProbeAcked(size int) {
+	c := (*Conn)(f)
 	if c.path.mtu.acked(size) {
 		c.rec.SetMaxDatagram(c.path.mtu.size)
 	}
 }
 
 // MTUProbeLost implements recovery.Handler.
-func (c *Conn) MTUProbeLost(size int) { c.path.mtu.lost(size) }
+func (f *fates) MTUProbeLost(size int) { f.path.mtu.lost(size) }
 
 // checkBlackHole falls back to small packets when large ones alone get lost, or when too many probe timeouts have passed in
 // a row.

@@ -29,9 +29,9 @@ func (c *Conn) handleRetry(b []byte) {
 		c.fail(&TransportError{Code: InternalError, Err: err})
 		return
 	}
-	c.rec.Requeue(recovery.Initial, c)
+	c.rec.Requeue(recovery.Initial, (*fates)(c))
 	if c.sendsEarly() {
 		// RFC 9000, Section 17.2.3: what was sent in 0-RTT packets before the Retry is likely to be lost.
-		c.rec.Requeue(recovery.AppData, c)
+		c.rec.Requeue(recovery.AppData, (*fates)(c))
 	}
 }

@@ -273,9 +273,9 @@ func (t *tracing) polled(tr Transmit, ok bool) {
 }
 
 // PacketAcked implements recovery.Tracer.
-func (c *Conn) PacketAcked(_ recovery.Space, pn uint64) {
-	if c.trace != nil {
-		c.trace.acked = append(c.trace.acked, pn)
+func (f *fates) PacketAcked(_ recovery.Space, pn uint64) {
+	if f.trace != nil {
+		f.trace.acked = append(f.trace.acked, pn)
 	}
 }
 
@@ -288,8 +288,8 @@ func (t *tracing) packetsAcked(space recovery.Space) {
 }
 
 // PacketLost implements recovery.Tracer.
-func (c *Conn) PacketLost(space recovery.Space, pn uint64, flags recovery.Flags, byTime bool) {
-	if c.trace == nil {
+func (f *fates) PacketLost(space recovery.Space, pn uint64, flags recovery.Flags, byTime bool) {
+	if f.trace == nil {
 		return
 	}
 	e := qlog.PacketLost{Type: qlog.Packet1RTT, Number: pn, MTUProbe: flags&recovery.MTUProbe != 0, Trigger: qlog.LostByReordering}
@@ -299,7 +299,7 @@ func (c *Conn) PacketLost(space recovery.Space, pn uint64, flags recovery.Flags,
 	if byTime {
 		e.Trigger = qlog.LostByTime
 	}
-	c.trace.event(&e)
+	f.trace.event(&e)
 }
 
 // remarked notes a frame that is to be sent again.

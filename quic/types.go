@@ -7,11 +7,21 @@ import (
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
-// ConnectionID is a QUIC connection ID of 0 to 20 bytes. It is comparable and holds no pointers.
+// ConnectionID is a QUIC connection ID of 0 to 20 bytes (RFC 9000, Section 5.1). It is comparable and holds no pointers. Its
+// methods are
+//
+//	Len() int                  // the length in bytes
+//	Bytes() []byte             // the bytes, which alias the ID
+//	Append(b []byte) []byte    // appends them to b
+//	String() string            // in hexadecimal
 type ConnectionID = wire.ConnectionID
 
-// Version is a QUIC version number.
+// Version is the number of a version of QUIC (RFC 8999, Section 5.4). Its String is "1", "2" or hexadecimal, and Known
+// reports whether it is one of those that there are here.
 type Version = wire.Version
+
+// FrameType is the type of a frame (RFC 9000, Section 19). Its String is the frame's name in the RFCs.
+type FrameType = wire.FrameType
 
 // The versions of QUIC that there are here.
 const (

@@ -15,7 +15,8 @@ import (
 type ListenConfig struct {
 	// QUIC configures the connections; QUIC.TLS with a certificate and NextProtos is required.
 	QUIC *quic.Config
-	// Backlog bounds the connections that wait for Accept; further ones are closed with CONNECTION_REFUSED. Default 128.
+	// Backlog bounds the connections that wait for Accept; further ones are closed with CONNECTION_REFUSED. Default 128;
+	// a negative number sets no bound.
 	Backlog int
 	// Retry says when clients must prove their address first.
 	Retry quic.RetryPolicy

@@ -41,7 +41,7 @@ func listen(cfg *ListenConfig, single bool, on func(*engine.ListenConfig) (*engi
 	if cfg == nil {
 		cfg = &ListenConfig{} // in which the engine misses something
 	}
-	l := &Listener{backlog: max(cmp.Or(cfg.Backlog, defaultBacklog), 0), single: single}
+	l := &Listener{backlog: cmp.Or(cfg.Backlog, defaultBacklog), single: single}
 	l.mu.Lock() // who arrives waits until l is complete
 	defer l.mu.Unlock()
 	var err error
@@ -79,7 +79,7 @@ func (l *Listener) ready(c *Conn) error {
 	if l.closed {
 		return errListenerClosed
 	}
-	if len(l.arrived) >= l.backlog {
+	if l.backlog >= 0 && len(l.arrived) >= l.backlog {
 		// Those that have ended while they waited take no room.
 		l.arrived = slices.DeleteFunc(l.arrived, func(c *Conn) bool { return c.Err() != nil })
 		if len(l.arrived) >= l.backlog {

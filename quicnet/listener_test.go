@@ -28,3 +28,12 @@ func TestBacklogOfTheDead(t *testing.T) {
 		t.Errorf("one too many: %v", err)
 	}
 }
+
+func TestBacklogWithoutBound(t *testing.T) {
+	l := &Listener{backlog: -1}
+	for range 2 * defaultBacklog {
+		if err := l.ready(NewDriver(nil).Conn()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -40,7 +40,8 @@ type ConduitConfig struct {
 	// Capabilities says what Send can do: with GSO it is given several segments at a time, with ECN marks are honoured, with
 	// DontFragment datagrams are not fragmented on the way, so that larger ones can be tried. Default: nothing of it.
 	Capabilities Capabilities
-	// QueueBytes bounds the payload of the datagrams that wait to be read. Default 1 MiB.
+	// QueueBytes bounds the payload of the datagrams that wait to be read. Default 1 MiB; a negative number sets no
+	// bound.
 	QueueBytes int
 }
 
@@ -81,7 +82,7 @@ func (c *Conduit) Deliver(m Message) bool {
 	if c.closed.Load() {
 		return false
 	}
-	if c.bytes+m.N > c.limit {
+	if c.limit >= 0 && c.bytes+m.N > c.limit {
 		c.receiveDrops.Add(1)
 		if c.observer != nil {
 			c.observer.ReceiveDropped(1)

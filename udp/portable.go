@@ -61,8 +61,12 @@ func setBuffers(pc net.PacketConn, cfg Config) {
 		SetReadBuffer(bytes int) error
 		SetWriteBuffer(bytes int) error
 	}); ok {
-		_ = b.SetReadBuffer(cfg.ReceiveBuffer)
-		_ = b.SetWriteBuffer(cfg.SendBuffer)
+		if cfg.ReceiveBuffer >= 0 {
+			_ = b.SetReadBuffer(cfg.ReceiveBuffer)
+		}
+		if cfg.SendBuffer >= 0 {
+			_ = b.SetWriteBuffer(cfg.SendBuffer)
+		}
 	}
 }
 

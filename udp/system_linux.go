@@ -84,12 +84,13 @@ func (s *linuxSocket) setup(fd int, cfg Config) error {
 	s.gso.Store(err == nil)
 
 	// The FORCE options pass the limits of net.core for those who may; the others go as far as these allow.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, cfg.ReceiveBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, cfg.ReceiveBuffer)
+	buffer := func(force, within, size int) {
+		if size >= 0 && unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, within, size)
+		}
 	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, cfg.SendBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, cfg.SendBuffer)
-	}
+	buffer(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReceiveBuffer)
+	buffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SendBuffer)
 	return nil
 }
 

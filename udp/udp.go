@@ -19,6 +19,14 @@ import (
 // ECN is the Explicit Congestion Notification mark of an IP header (RFC 3168, Section 5).
 type ECN uint8
 
+// The ECN codepoints as they stand in the IP header.
+const (
+	NotECT ECN = 0
+	ECT1   ECN = 1
+	ECT0   ECN = 2
+	CE     ECN = 3
+)
+
 // MaxDatagram is the largest UDP payload over IPv4, in bytes: what a read buffer must hold to never truncate, and the bound
 // of the sum of the segments of one send.
 const MaxDatagram = 65507
@@ -82,10 +90,10 @@ type Datagrams struct {
 	ECN    ECN
 }
 
-// Config configures a socket. The zero value is the default for every field.
+// Config configures a socket. The zero value is the default for every field. It is copied on use.
 type Config struct {
 	// ReceiveBuffer and SendBuffer are the sizes of the system's buffers in bytes. Default 8 MiB and 2 MiB, or as much as the
-	// system permits.
+	// system permits; a negative number leaves them as they are.
 	ReceiveBuffer, SendBuffer int
 	// Errors delivers ICMP errors as messages. For sockets that dial: they learn at once that a port is closed.
 	Errors bool
