@@ -41,6 +41,10 @@ type EndpointConfig struct {
 	// Section 3). [Endpoint.WriteTo] sends such datagrams. Default: everything is QUIC's.
 	NonQUIC func(Datagram) bool
 
+	// Steering passes on what belongs to other endpoints at the same address: see package engine/steering, whose
+	// Member.Configure sets this and the fields that go with it. Default: there are no others.
+	Steering Steering
+
 	// Metrics hears what happens on the endpoint. Default: none, at no cost.
 	Metrics metrics.Metrics
 	// Audit has the bandwidth in use, losses and streams of each connection measured for [Connection.Audit] even if there are

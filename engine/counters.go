@@ -23,6 +23,7 @@ type EndpointStats struct {
 	RepliesSuppressed uint64 // stateless resets and Version Negotiation packets not sent, because there were so many
 	SendErrors        uint64 // sends that failed as a whole
 	ICMPErrors        uint64 // that the sockets delivered
+	Steered           uint64 // datagrams that EndpointConfig.Steering passed on to other endpoints
 	NonQUIC           uint64 // datagrams that EndpointConfig.NonQUIC took
 	Takeovers         uint64 // steps so long that another goroutine had to go on reading the socket
 	// Demux counts what was decided about datagrams of no connection, by the name of the reason.
@@ -42,6 +43,7 @@ type counters struct {
 	repliesSuppressed atomic.Uint64
 	sendErrors        atomic.Uint64
 	icmpErrors        atomic.Uint64
+	steered           atomic.Uint64
 	nonQUIC           atomic.Uint64
 	takeovers         atomic.Uint64
 }
@@ -66,6 +68,7 @@ func (e *Endpoint) Stats() EndpointStats {
 		RepliesSuppressed: c.repliesSuppressed.Load(),
 		SendErrors:        c.sendErrors.Load(),
 		ICMPErrors:        c.icmpErrors.Load(),
+		Steered:           c.steered.Load(),
 		NonQUIC:           c.nonQUIC.Load(),
 		Takeovers:         c.takeovers.Load(),
 		Demux:             make(map[string]uint64),

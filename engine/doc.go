@@ -38,9 +38,10 @@
 // # Sockets and paths
 //
 // All sockets of an endpoint lead to all of its connections, by connection IDs alone: a client whose address changes is found
-// wherever its packets arrive, also by another of several sockets that share an address (SO_REUSEPORT). Across processes and
-// machines that is up to whoever spreads the packets: IDs made by EndpointConfig.ConnectionIDs can say where they belong, and who
-// gets a packet for an ID that is not his answers it by a stateless reset.
+// wherever its packets arrive, also by another of several sockets that share an address (SO_REUSEPORT). Several endpoints, of one
+// process or of many, share an address by package engine/steering, which also lets a server restart without a loss. Across machines
+// it is up to whoever spreads the packets: IDs made by EndpointConfig.ConnectionIDs can say where they belong, and who gets a packet
+// for an ID that is not his answers it by a stateless reset.
 //
 // A client moves to another network with [Endpoint.AddSocket] and [Connection.Migrate], in the middle of whatever it is doing, and
 // may then close the socket that it came from with [Endpoint.RemoveSocket]. A listener with [ListenConfig.Preferred] addresses has

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -236,6 +237,7 @@ func (c *crowd) whenEmpty() <-chan struct{} {
 
 // leaving takes in no further connection, and returns those that are left: the endpoint's, or l's if that is not nil.
 func (e *Endpoint) leaving(l *Listener) (left []*worker, empty <-chan struct{}) {
+	e.drainSteering()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := &e.all
@@ -332,9 +334,11 @@ func (e *Endpoint) LocalAddr() netip.AddrPort { return e.routers()[0].local }
 // Addrs returns the addresses of all sockets.
 func (e *Endpoint) Addrs() []netip.AddrPort {
 	routers := e.routers()
-	all := make([]netip.AddrPort, len(routers))
-	for i, r := range routers {
-		all[i] = r.local
+	all := make([]netip.AddrPort, 0, len(routers))
+	for _, r := range routers {
+		if r.e.cfg.Steering == nil || !slices.Contains(all, r.local) { // the inlet of steering has its socket's
+			all = append(all, r.local)
+		}
 	}
 	return all
 }

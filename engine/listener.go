@@ -119,8 +119,13 @@ func (e *Endpoint) Listen(cfg *ListenConfig) (*Listener, error) {
 	if err := e.openDoors(l); err != nil {
 		return nil, err
 	}
-	e.listener = l
 	e.startReading()
+	if s := e.cfg.Steering; s != nil {
+		if err := s.Open(); err != nil {
+			return nil, errors.Join(err, e.openDoors(nil))
+		}
+	}
+	e.listener = l
 	return l, nil
 }
 
@@ -138,8 +143,8 @@ func (l *Listener) underLoad() bool {
 	return limit >= 0 && l.e.handshakes.Load() >= int64(limit+1)/2
 }
 
-// accept makes a worker for a connection attempt; nil if there is to be none.
-func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker {
+// accept makes a worker for a connection attempt, which began with datagram d; nil if there is to be none.
+func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept, m *udp.Message, d []byte) *worker {
 	e, l := r.e, door.l
 	if limit := e.cfg.MaxHandshakes; limit >= 0 && e.handshakes.Load() >= int64(limit) {
 		// Not refused: the client tries again by itself, and by then there may be room.
@@ -152,6 +157,9 @@ func (r *router) accept(door *frontDoor, path quic.Path, in quic.Accept) *worker
 		farewell: l.farewell, local: path.Local, remote: path.Remote, handshaking: true,
 	})
 	if w == nil {
+		if e.steer(m, d) {
+			return nil // the endpoint began to drain in this moment
+		}
 		e.counters.refused.Add(1)
 		e.rejected(path.Remote, "connection_refused")
 		r.answer(path, r.reply[:door.demux.Refuse(in, quic.ConnectionRefused, "", r.reply[:])])

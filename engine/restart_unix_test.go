@@ -41,11 +41,34 @@ func TestSuccessor(t *testing.T) {
 	os.Stdin.Read(make([]byte, 1))
 }
 
+// announcingSocket tells when something has been sent.
+type announcingSocket struct {
+	udp.Socket
+	sent chan struct{}
+}
+
+func (s *announcingSocket) Send(d udp.Datagrams) error {
+	err := s.Socket.Send(d)
+	select {
+	case s.sent <- struct{}{}:
+	default:
+	}
+	return err
+}
+
 // A client that connects while nobody serves finds the next process: its attempt waited in the socket that went from one to the other.
 func TestRestart(t *testing.T) {
-	client := testEndpoint(t, EndpointConfig{}, "127.0.0.1:0")
-	s, err := udp.Listen("127.0.0.1:0", nil)
+	s, err := udp.Listen("127.0.0.1:0", &udp.Config{Errors: true})
 	if err != nil {
+		t.Fatal(err)
+	}
+	sends := &announcingSocket{Socket: s, sent: make(chan struct{}, 1)}
+	client, err := NewEndpoint(nil, sends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if s, err = udp.Listen("127.0.0.1:0", nil); err != nil {
 		t.Fatal(err)
 	}
 	e, err := NewEndpoint(nil, s)
@@ -92,6 +115,7 @@ func TestRestart(t *testing.T) {
 
 	addr := l.Addr()
 	c.Close()
+	<-c.Done()
 	if err := e.Shutdown(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +125,10 @@ func TestRestart(t *testing.T) {
 	q.TLS.InsecureSkipVerify = true // the other process has made itself another certificate
 	later := newCaller()
 	dialled := make(chan error, 1)
+	select {
+	case <-sends.sent: // those of the first connection, which has ended
+	default:
+	}
 	var second *Connection
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -109,9 +137,7 @@ func TestRestart(t *testing.T) {
 		second, err = client.Dial(ctx, addr, &DialConfig{QUIC: q, NewApplication: later.app})
 		dialled <- err
 	}()
-	for client.Stats().Sockets[0].DatagramsSent == 0 || client.Stats().Dialled < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	<-sends.sent
 	in.Write([]byte{1})
 	if err := <-dialled; err != nil {
 		t.Fatal("the attempt is lost: ", err)

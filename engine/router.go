@@ -185,6 +185,9 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 	if w := r.e.routes.resets.find(d); w != nil {
 		return w
 	}
+	if r.e.steer(m, d) {
+		return nil
+	}
 	path := quic.Path{Local: m.Local, Remote: m.Remote}
 	decision := door.demux.Handle(m.Received, path, d, r.reply[:], door.l != nil && door.l.underLoad())
 	switch decision.Kind {
@@ -195,7 +198,7 @@ func (r *router) find(door *frontDoor, m *udp.Message, d []byte, id quic.Connect
 			r.e.counters.repliesSuppressed.Add(1)
 		}
 	case quic.NewAttempt:
-		return r.accept(door, path, decision.Accept)
+		return r.accept(door, path, decision.Accept, m, d)
 	}
 	r.e.rejected(m.Remote, decision.Reason.String())
 	return nil

@@ -63,8 +63,8 @@ func NewConduit(cfg ConduitConfig) (*Conduit, error) {
 	return c, nil
 }
 
-// Deliver takes a copy of a datagram that has arrived, or of several: its Buf[:N], SegmentSize, Remote, ECN, and if they are set
-// Local and Received. It never blocks; it returns false if the queue is full or the conduit closed, and then the datagram is lost.
+// Deliver takes a copy of a datagram that has arrived, or of several: its Buf[:N], SegmentSize, Remote, ECN, Forwarded, and if they are
+// set Local and Received. It never blocks; it returns false if the queue is full or the conduit closed, and then the datagram is lost.
 // It is safe from any goroutine.
 func (c *Conduit) Deliver(m Message) bool {
 	if m.N > MaxDatagram || m.N > len(m.Buf) {

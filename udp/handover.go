@@ -14,7 +14,7 @@ import (
 // while one server ends and the next begins wait in the socket's buffer, and no connection attempt is lost.
 //
 // Two processes that read one socket at a time each get a part of its datagrams: the first should have stopped when the
-// second begins. Sockets made by [Wrap] of a connection that is no *net.UDPConn, and conduits, have no file.
+// second begins. Package engine/steering lets a server restart without that pause. Sockets made by [Wrap] of a connection that is no *net.UDPConn, and conduits, have no file.
 func File(s Socket) (*os.File, error) {
 	if f, ok := s.(interface{ File() (*os.File, error) }); ok {
 		return f.File()

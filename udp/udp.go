@@ -76,6 +76,8 @@ type Message struct {
 	// stands for, Remote is where the datagram went that brought it about, and Buf[:N] the start of that datagram's
 	// payload as far as the error quoted it. See Config.Errors.
 	Err error
+	// Forwarded is how many processes passed it on before it came here, as [Conduit.Deliver] was told; 0 from the network.
+	Forwarded uint8
 }
 
 // Datagrams is one send: one datagram, or several for one destination.

@@ -72,6 +72,10 @@ var rooms = []room{
 		why: "engine drives connections over sockets and knows no HTTP",
 	},
 	{
+		name: "steering", packages: []string{"engine/steering/..."}, may: []string{"engine", "quic", "udp", core, leaves}, anything: true,
+		why: "steering has dependencies of its own, so that nobody imports it but who asks for it",
+	},
+	{
 		name: "h3driver", packages: []string{"h3driver/..."}, may: []string{"engine", "h3", "qpack", "quic", "blocking", core, leaves},
 		why: "h3driver is HTTP/3 as an application of engine and knows nobody above it",
 	},

@@ -1,0 +1,67 @@
+//go:build linux
+
+package steering
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// peer is another member, as one that passes datagrams on sees it. It connects when it is first needed.
+type peer struct {
+	mu sync.Mutex
+	fd int // plus 1; 0 if not connected
+}
+
+// peerBuffer is how much may wait on its way to another member, in bytes of the system's reckoning.
+const peerBuffer = 4 << 20
+
+// send sends a message to the member at the Unix socket called name. It does not wait: sent is false if the member's queue is
+// full, and alive is false if there is no such member.
+func (p *peer) send(name string, message []byte) (sent, alive bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range 2 { // the number may have gone to another process since the last time
+		fresh := p.fd == 0
+		if fresh && !p.connect(name) {
+			return false, false
+		}
+		switch err := unix.Send(p.fd-1, message, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err {
+		case nil:
+			return true, true
+		case unix.EAGAIN, unix.ENOBUFS, unix.EMSGSIZE, unix.EINTR:
+			return false, true
+		}
+		p.disconnect()
+		if fresh {
+			break
+		}
+	}
+	return false, false
+}
+
+func (p *peer) connect(name string) bool {
+	fd, err := connect(name)
+	if err != nil {
+		return false
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, peerBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, peerBuffer)
+	}
+	p.fd = fd + 1
+	return true
+}
+
+func (p *peer) disconnect() {
+	if p.fd != 0 {
+		unix.Close(p.fd - 1)
+		p.fd = 0
+	}
+}
+
+func (p *peer) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disconnect()
+}
