@@ -70,10 +70,15 @@ func (x *clientExchange) wake() {
 	}
 }
 
-// gotHeaders takes the final response's header section; in the connection's step.
+// gotHeaders takes the final response's header section; in the connection's step. What comes after the request's failure is an
+// answer to something else.
 func (x *clientExchange) gotHeaders(b *fieldBuffer, fin bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.err != nil {
+		b.free()
+		return
+	}
 	x.header, x.fin = b, fin
 	x.wake()
 }
