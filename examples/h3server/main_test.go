@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 func TestServer(t *testing.T) {
 	log.SetOutput(t.Output())
+	t.Cleanup(func() { log.SetOutput(os.Stderr) }) // the end of a connection is told when the listener is gone
 	certificate, err := makeCertificate()
 	if err != nil {
 		t.Fatal(err)
