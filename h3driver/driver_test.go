@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
@@ -799,39 +800,46 @@ func TestNextEventEndsWithTheContext(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
+	const idle = 5 * time.Second
 	for _, side := range []string{"server", "client"} {
 		t.Run(side, func(t *testing.T) {
-			o := &options{}
-			cfg := &o.server
-			if side == "client" {
-				cfg = &o.client
-			}
-			cfg.IdleTimeout = 20 * time.Millisecond
-			p := newPair(t, o)
-			c, s := p.open(t, Part{Header: getFields, Fin: true})
-			time.Sleep(40 * time.Millisecond) // a request that runs is no idleness, however long it takes
-			s.Respond(okFields, []byte("x"))
-			next(t, p.client, EventHeaders)
-			if body, err := io.ReadAll(c); string(body) != "x" || err != nil {
-				t.Errorf("%q %v", body, err)
-			}
-			for _, c := range []interface {
-				NextEvent(context.Context) (Event, error)
-			}{p.client, p.server} {
-				for {
-					ev, err := c.NextEvent(testContext(t))
-					if err != nil {
-						t.Fatal(err)
-					}
-					if ev.Kind == EventClosed {
-						var e *h3.Error
-						if !errors.As(ev.Err, &e) || e.Code != h3.NoError {
-							t.Errorf("closed with %v", ev.Err)
+			synctest.Test(t, func(t *testing.T) {
+				o := &options{virtual: true}
+				cfg := &o.server
+				if side == "client" {
+					cfg = &o.client
+				}
+				cfg.IdleTimeout = idle
+				p := newPair(t, o)
+				c, s := p.open(t, Part{Header: getFields, Fin: true})
+				time.Sleep(3 * idle) // a request that runs is no idleness, however long it takes
+				s.Respond(okFields, []byte("x"))
+				next(t, p.client, EventHeaders)
+				if body, err := io.ReadAll(c); string(body) != "x" || err != nil {
+					t.Errorf("%q %v", body, err)
+				}
+				answered := time.Now()
+				for _, c := range []interface {
+					NextEvent(context.Context) (Event, error)
+				}{p.client, p.server} {
+					for {
+						ev, err := c.NextEvent(testContext(t))
+						if err != nil {
+							t.Fatal(err)
 						}
-						break
+						if ev.Kind == EventClosed {
+							var e *h3.Error
+							if !errors.As(ev.Err, &e) || e.Code != h3.NoError {
+								t.Errorf("closed with %v", ev.Err)
+							}
+							break
+						}
 					}
 				}
-			}
+				if took := time.Since(answered); took < idle-100*time.Millisecond || took > idle+100*time.Millisecond {
+					t.Errorf("closed %v after the answer", took)
+				}
+			})
 		})
 	}
 }

@@ -24,10 +24,12 @@ type options struct {
 	server, client         Config
 	serverQUIC, clientQUIC quic.Config
 	early                  func(*ServerController) // called before OnEstablished
+	virtual                bool                    // a link in memory, for one connection under testing/synctest
 }
 
-// pair is a client's connection to a server, on real sockets.
+// pair is a client's connection to a server, on real sockets unless the options say otherwise.
 type pair struct {
+	link    udp.Socket // the client's end, if there is one
 	addr    netip.AddrPort
 	client  *ClientController
 	server  *ServerController
@@ -42,7 +44,19 @@ func listen(t *testing.T, o *options) *pair {
 	p := &pair{servers: make(chan *ServerController, 10)}
 	q := o.serverQUIC
 	q.TLS = &tls.Config{Certificates: []tls.Certificate{testCertificate}, NextProtos: []string{h3.NextProto}}
-	l, err := engine.Listen(&engine.ListenConfig{
+	var socket udp.Socket
+	var err error
+	if o.virtual {
+		p.link, socket = newLink(func() bool { return false })
+	} else if socket, err = udp.Listen("127.0.0.1:0", nil); err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.NewEndpoint(nil, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	l, err := e.Listen(&engine.ListenConfig{
 		QUIC:       &q,
 		EarlyStart: q.EarlyData,
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) {
@@ -53,11 +67,10 @@ func listen(t *testing.T, o *options) *pair {
 			p.servers <- driver.Controller()
 			return driver, nil
 		},
-	}, "127.0.0.1:0")
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
 	p.addr, p.listener = l.Addr(), l
 	return p
 }
@@ -65,9 +78,12 @@ func listen(t *testing.T, o *options) *pair {
 // dial connects an application to the server.
 func (p *pair) dial(t *testing.T, q quic.Config, app engine.ApplicationOverQUIC) *engine.Connection {
 	t.Helper()
-	socket, err := udp.Listen("127.0.0.1:0", nil)
-	if err != nil {
-		t.Fatal(err)
+	socket := p.link
+	if socket == nil {
+		var err error
+		if socket, err = udp.Listen("127.0.0.1:0", nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	e, err := engine.NewEndpoint(nil, socket)
 	if err != nil {
