@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -186,7 +187,7 @@ func TestPacer(t *testing.T) {
 // TestDocument writes tables and plots, and once more into the file that is there then.
 func TestDocument(t *testing.T) {
 	r := results{Date: time.Unix(0, 0), Command: "go run . -quick", Machine: thisMachine()}
-	for i, name := range append(slices.Clone(small), "get", "lossy", "datagrams-100", "idle", growthStreams) {
+	for i, name := range append(slices.Clone(small), "get", "raw-up", "lossy", "datagrams-100", "idle", growthStreams) {
 		w, _ := findWork(name)
 		m := measured{Name: w.name, Unit: w.unit, Kind: w.kind, Runs: 3, Size: w.full}
 		for j, peer := range w.peers() {
@@ -201,7 +202,10 @@ func TestDocument(t *testing.T) {
 				s = append(s, s[0])
 				s[0].Phase, s[1].Phase = phaseAlone, phaseGrown
 			}
-			m.Peers = append(m.Peers, peerSamples{peer, s})
+			m.Peers = append(m.Peers, peerSamples{Peer: peer, Samples: s})
+		}
+		if name == "lossy" {
+			m.Peers[1].Samples, m.Peers[1].Failures = nil, []string{"no luck", "nor here"}
 		}
 		r.Works = append(r.Works, m)
 	}
@@ -211,7 +215,9 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := readFile(t, filepath.Join(folder, documentFile))
-	for _, want := range []string{"| dunlin-h3 | 100 |", "| quic-go-h3 |", "`go run . -quick`", "1970-01-01 00:00:00 UTC", "(benchmarks/latency.svg)", "(benchmarks/idle.svg)", "(benchmarks/growth.svg)", "3 runs of 1 GiB"} {
+	for _, want := range []string{"| dunlin-h3 | 100 |", "| quic-go-h3 |", "`go run . -quick`", "1970-01-01 00:00:00 UTC", "(benchmarks/latency.svg)", "(benchmarks/idle.svg)", "(benchmarks/growth.svg)",
+		"3 runs of 1 GiB", "| quic-go | failed |", "Of quic-go, 2 of 3 runs failed, the first one so: no luck.",
+		"| get | rate ÷ quic-go-h3's ≥ 4 |", "- **get**, rate ÷ quic-go-h3's: ≥ 4 asked for, "} {
 		if !strings.Contains(first, want) {
 			t.Errorf("%q is missing in:\n%s", want, first)
 		}
@@ -238,6 +244,73 @@ func TestDocument(t *testing.T) {
 	}
 	if err := s.document(&r); err == nil || !strings.Contains(err.Error(), "markers") {
 		t.Errorf("without markers: %v", err)
+	}
+}
+
+// TestTargets judges a work of known figures: what is met, what the floors miss too, what is left to mend.
+func TestTargets(t *testing.T) {
+	m := measured{Name: "small-1x1", Unit: "request", Kind: kindHTTP}
+	for peer, us := range map[string]time.Duration{"dunlin-h3": 70, "quic-go-h3": 100, "net-http-h2": 80, "floor": 20, "floor-goroutines": 60} {
+		s := sample{result: result{Units: 1000, P50: us * time.Microsecond, Client: usage{CPU: us * time.Millisecond}}}
+		m.Peers = append(m.Peers, peerSamples{Peer: peer, Samples: []sample{s}})
+	}
+	slices.SortFunc(m.Peers, func(a, b peerSamples) int { return strings.Compare(a.Peer, b.Peer) })
+	all := (&results{Works: []measured{m}}).outcomes()
+	var got []string
+	for _, o := range all {
+		got = append(got, fmt.Sprintf("%s %s %s: %.2f %s", o.of.name, o.bounded(), o.to, o.dunlin.value, o.verdict()))
+	}
+	want := []string{
+		"p50 ≤ 0.5 quic-go-h3: 0.70 missed, by floor-goroutines too",
+		"p50 < 1 net-http-h2: 0.88 met",
+		"CPU of both sides ≤ 0.5 quic-go-h3: 0.70 missed, by floor-goroutines too",
+		"CPU of both sides < 1 net-http-h2: 0.88 met",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	var text bytes.Buffer
+	between(&text, all)
+	for _, want := range []string{
+		"- **small-1x1**, p50 ÷ quic-go-h3's: ≤ 0.5 asked for, 0.70 reached. Dunlin 70µs, quic-go-h3 100µs, floor 20µs, floor-goroutines 60µs. ",
+		"Floor-goroutines misses it too, with 0.60. Beyond what floor takes, Dunlin would have to do with 60 % of what it spends.",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is missing in:\n%s", want, &text)
+		}
+	}
+	// The floor's rate misses a bound, Dunlin's too; then both keep it; then only Dunlin does not.
+	o := outcome{target: &target{of: rateOf, bound: 4}, m: &m, base: 1}
+	for _, test := range []struct {
+		dunlin, floor float64
+		verdict, why  string
+	}{
+		{3, 3.5, "missed, by the floor too", "The floor itself misses it, with 3.50: out of reach on this machine."},
+		{5, 6, "met", ""},
+		{3, 6, "missed", "Beyond what floor takes, Dunlin would have to do with 50 % of what it spends."},
+	} {
+		o.dunlin, o.floors = reached{"dunlin", test.dunlin, test.dunlin}, []reached{{"floor", test.floor, test.floor}}
+		if got := o.verdict(); got != test.verdict {
+			t.Errorf("%v: %s, want %s", test, got, test.verdict)
+		}
+		if got := o.explain(); test.why != "" && got != test.why {
+			t.Errorf("%v: %s, want %s", test, got, test.why)
+		}
+	}
+}
+
+// TestTargetsExist: every target is about works and peers that there are.
+func TestTargetsExist(t *testing.T) {
+	for _, target := range targets {
+		w, ok := findWork(target.work)
+		if !ok || target.to != "" && !slices.Contains(w.peers(), target.to) {
+			t.Errorf("%s: no work, or no peer %q", target.work, target.to)
+		}
+	}
+	for name := range parts {
+		if _, ok := findWork(name); !ok {
+			t.Errorf("no work %q", name)
+		}
 	}
 }
 

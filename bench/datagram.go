@@ -40,6 +40,9 @@ const lossLimit = 0.001
 // datagramSearch is how many rates are tried once sending without limit has lost too many.
 const datagramSearch = 7
 
+// datagramPatience is how often nothing may come of a trial.
+const datagramPatience = 5
+
 // pacer says how many datagrams may leave to keep a rate.
 type pacer struct {
 	rate  float64 // per second; infinite is without limit
@@ -145,8 +148,14 @@ func tryDatagrams(conn datagramConn, count counter, size int, rate float64, d ti
 		return t, err
 	}
 	began := time.Now()
-	if t.sent, err = conn.send(size, rate, began.Add(d)); err != nil {
-		return t, err
+	for range datagramPatience {
+		began = time.Now()
+		if t.sent, err = conn.send(size, rate, began.Add(d)); err != nil {
+			return t, err
+		}
+		if t.sent > 0 {
+			break // otherwise whoever was to send did not get to run
+		}
 	}
 	t.elapsed = time.Since(began)
 	stop()

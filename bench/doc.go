@@ -4,19 +4,24 @@
 //
 //	go run . -list      # the works, and the peers that do each
 //	go run .            # everything, medians of five
-//	go run . -quick     # a first impression in about two minutes
+//	go run . -quick     # a first impression, in some three minutes
 //	go run . -work get,small-1x100 -peers dunlin-h3,quic-go-h3
 //
-// Results can be kept and shown again; -docs writes the tables and plots of docs/BENCHMARKS.md:
+// Results can be kept and shown again; -docs writes the tables, targets and plots of docs/BENCHMARKS.md, for which -quick does
+// with little of each work but leaves none out:
 //
-//	go run . -json results.json -docs ../docs
+//	go run . -quick -runs 5 -json results.json -docs ../docs
 //	go run . -report results.json -markdown
+//
+// Beside the libraries stands the floor of a work: what it costs here without any protocol. A run that fails is noted below
+// its table.
 //
 // Latency is the clients': at 50, 99 and 99.9 percent of the requests or handshakes. CPU time is that of the whole process, per
 // GiB, request, handshake or datagram, and so are allocations (mallocs).
 //
 // Some works are special. The datagram works look for the highest rate at which less than 0.1 % is lost. The work lossy makes a
-// path of TUN devices between two network namespaces, for which it must be root; otherwise it is left out. The work idle makes
+// path of TUN devices between two network namespaces, for which it must be root; otherwise it is left out. It
+// needs a machine that keeps time: where others want the processors as well, chrt -r 10 go run . -work lossy. The work idle makes
 // connections and lets them rest; it measures the memory and the goroutines of both sides. The growth works measure the
 // same thing alone and beside much that is open and idle, or with growing flow-control windows in the simulator.
 //

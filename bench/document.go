@@ -80,6 +80,7 @@ func (r *results) document(folder, baseline string) error {
 	for _, p := range plots {
 		fmt.Fprintf(&b, "![%s](%s/%s)\n\n", p.title, plotFolder, p.file)
 	}
+	r.describeTargets(&b)
 	for _, w := range r.Works {
 		fmt.Fprintf(&b, "### %s\n\n", w.Name)
 		if text := describe[w.Name]; text != "" {
@@ -93,6 +94,35 @@ func (r *results) document(folder, baseline string) error {
 	b.Write(after)
 	return os.WriteFile(file, b.Bytes(), 0o666)
 }
+
+// describeTargets writes what became of the targets.
+func (r *results) describeTargets(b *bytes.Buffer) {
+	all := r.outcomes()
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprint(b, targetsText)
+	targetTable(all).write(b, true)
+	fmt.Fprint(b, betweenText)
+	between(b, all)
+	b.WriteByte('\n')
+}
+
+const targetsText = `### Targets
+
+Each is a ratio of medians within this run, or a figure of its own. The floors are what the same work costs here without any
+protocol, measured beside it.
+
+`
+
+const betweenText = `
+### What stands between
+
+Of each target missed. A floor has Go's sockets and poller, packets as many and as long, sealed and opened, and nothing else:
+"floor-goroutines" also wakes a goroutine per request on either side, as a blocking interface must; "floor-tls" is a QUIC
+handshake's TLS alone. Shares of CPU time are from profiles: ` + "`BENCH_PROFILE=DIR go run . -work WORK -peers PEER -runs 1`, then `go tool pprof -top -cum`" + `.
+
+`
 
 // describe writes what the figures depend on.
 func (r *results) describe(b *bytes.Buffer) {

@@ -14,6 +14,9 @@ const (
 	growthActive  = 100 // connections or streams with requests in flight
 )
 
+// growthRest is how long what was made rests at most before it is measured.
+const growthRest = time.Second
+
 // The phases of a growth work.
 const (
 	phaseAlone = "alone"
@@ -22,7 +25,7 @@ const (
 
 // measureGrowth measures one phase, when what was made for it has come to rest and requests have warmed up.
 func (c *clientEnv) measureGrowth(phase string, target func(i int) (http.RoundTripper, string)) error {
-	time.Sleep(c.rest)
+	time.Sleep(min(c.rest, growthRest))
 	if _, err := c.request(growthActive, seconds(c.size/5), target); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"runtime"
@@ -82,11 +81,12 @@ func heapProfile(role string) {
 	}
 }
 
-// idle makes size connections, and keeps them until standard input ends; for each line there it rests and reports.
+// idle makes size connections, and keeps them until standard input ends; for a line there it rests and
+// reports.
 func idle(c *clientEnv) (float64, error) {
 	t := httpPeers[c.peer].(idlePeer).manyTransport(c)
 	defer t.Close()
-	c.tell(rest(c.rest))
+	c.tell(rest(0))
 	began := time.Now()
 	if err := c.connect(t, "c", int(c.size)); err != nil {
 		return 0, err
@@ -150,13 +150,13 @@ func (r *run) measureIdle() ([]sample, error) {
 	if err := server.out.Decode(&addr); err != nil {
 		return nil, server.why("server", err)
 	}
-	ask := func(p *process, f *footprint) error {
-		if _, err := io.WriteString(p.in, "rest\n"); err != nil {
+	ask := func(p *process, d time.Duration, f *footprint) error {
+		if _, err := fmt.Fprintln(p.in, d); err != nil {
 			return err
 		}
 		return p.out.Decode(f)
 	}
-	if err := ask(server, &s.Server[0]); err != nil {
+	if err := ask(server, 0, &s.Server[0]); err != nil {
 		return nil, server.why("server", err)
 	}
 	client, err := start(nil, r.args("client", "-addr", addr)...)
@@ -172,10 +172,10 @@ func (r *run) measureIdle() ([]sample, error) {
 		return nil, client.why("client", err)
 	}
 	// Both rest at the same time.
-	if _, err := io.WriteString(client.in, "rest\n"); err != nil {
+	if _, err := fmt.Fprintln(client.in, r.rest); err != nil {
 		return nil, client.why("client", err)
 	}
-	if err := ask(server, &s.Server[1]); err != nil {
+	if err := ask(server, r.rest, &s.Server[1]); err != nil {
 		return nil, server.why("server", err)
 	}
 	if err := client.out.Decode(&s.Client[1]); err != nil {

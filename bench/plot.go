@@ -1,20 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/dunlin-quic/dunlin/bench/internal/chart"
 )
 
 // A figure is a plot of several works side by side.
@@ -41,7 +40,7 @@ var figures = []figure{
 	{"lossy.svg", "Download with 1 % loss over 50 ms", []string{"lossy"}, "Mbit/s", scaledRate},
 	{"idle.svg", "Resident memory of an idle connection, server", []string{"idle"}, "KB", idleMemory},
 	{"growth.svg", "CPU time of a request beside what is open and idle, to that of one alone",
-		[]string{"growth-connections", growthStreams}, "ratio", growth},
+		[]string{"growth-connections", growthStreams}, "ratio", func(_ *measured, s []sample) float64 { return growth(s) }},
 }
 
 func idleMemory(_ *measured, s []sample) float64 {
@@ -49,7 +48,7 @@ func idleMemory(_ *measured, s []sample) float64 {
 	return kb
 }
 
-func growth(_ *measured, s []sample) float64 {
+func growth(s []sample) float64 {
 	alone, _ := median(inPhase(s, phaseAlone), bothCPU)
 	grown, _ := median(inPhase(s, phaseGrown), bothCPU)
 	if alone == 0 {
@@ -68,24 +67,30 @@ func scaledCPU(m *measured, s []sample) float64 {
 	return c * m.unit().cpuScale
 }
 
-// colors tells the peers apart, also for those who see few colours: libraries by hue, with and without HTTP by lightness.
+// colors tells the peers apart: libraries by hue, with and without HTTP by lightness.
 var colors = map[string]color.RGBA{
-	"dunlin":         {0x00, 0x72, 0xb2, 0xff},
-	"dunlin-h3":      {0x56, 0xb4, 0xe9, 0xff},
+	"dunlin":         chart.Blue,
+	"dunlin-h3":      chart.Sky,
 	"dunlin-h3-late": {0x9f, 0xd6, 0xf2, 0xff},
-	"quic-go":        {0xd5, 0x5e, 0x00, 0xff},
-	"quic-go-h3":     {0xe6, 0x9f, 0x00, 0xff},
+	"quic-go":        chart.Vermilion,
+	"quic-go-h3":     chart.Orange,
 	"tls-tcp":        {0x00, 0x6b, 0x53, 0xff},
-	"net-http-h2":    {0x00, 0x9e, 0x73, 0xff},
+	"net-http-h2":    chart.Green,
 	"tcp-cubic":      {0x00, 0x6b, 0x53, 0xff},
-	"tcp-reno":       {0x00, 0x9e, 0x73, 0xff},
+	"tcp-reno":       chart.Green,
 	"floor":          {0x99, 0x99, 0x99, 0xff},
+}
+
+// drawn reports whether a peer is in the plots. The floors of single works are only in their tables: some are so far from all
+// else that nothing could be told apart.
+func drawn(w *measured, peer string) bool {
+	_, single := floors[w.Name][peer]
+	return !single && len(w.samples(peer)) > 0
 }
 
 // plot draws the figures for which there is something measured, and returns them.
 func (r *results) plot(folder string) ([]figure, error) {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	var drawn []figure
+	var done []figure
 	for _, f := range figures {
 		var works []*measured
 		var peers []string
@@ -96,7 +101,7 @@ func (r *results) plot(folder string) ([]figure, error) {
 			}
 			works = append(works, w)
 			for _, p := range w.Peers {
-				if len(p.Samples) > 0 && !slices.Contains(peers, p.Peer) {
+				if drawn(w, p.Peer) && !slices.Contains(peers, p.Peer) {
 					peers = append(peers, p.Peer)
 				}
 			}
@@ -105,11 +110,9 @@ func (r *results) plot(folder string) ([]figure, error) {
 			continue
 		}
 		slices.Sort(peers)
-		p := plot.New()
-		p.Title.Text, p.Y.Label.Text = f.title, f.y
-		p.Title.Padding = vg.Points(8)
+		p := chart.New(f.title, f.y)
 		// On the left, a legend's text grows away from its marks, whatever font a reader has.
-		p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.Padding = true, true, plotWidth*0.69, vg.Points(2)
+		p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.Padding = true, true, chart.Width*0.69, vg.Points(2)
 		var names []string
 		for _, w := range works {
 			names = append(names, strings.Replace(strings.TrimPrefix(w.Name, "small-"), "x", " × ", 1))
@@ -126,54 +129,36 @@ func (r *results) plot(folder string) ([]figure, error) {
 		}
 		// Beyond the last work there is room for the legend.
 		p.X.Min, p.X.Max = -0.5, float64(len(works))*1.3-0.5
-		if err := save(p, filepath.Join(folder, f.file)); err != nil {
+		if err := chart.Save(filepath.Join(folder, f.file), plotHeight, p); err != nil {
 			return nil, err
 		}
-		drawn = append(drawn, f)
+		done = append(done, f)
 	}
-	return drawn, nil
+	return done, nil
 }
 
-// The size of a plot.
-const (
-	plotWidth  = 20 * vg.Centimeter
-	plotHeight = 9 * vg.Centimeter
-)
-
-// save writes a plot as SVG, with fonts of the same measures for readers who lack the first one.
-func save(p *plot.Plot, file string) error {
-	w, err := p.WriterTo(plotWidth, plotHeight, "svg")
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if _, err := w.WriteTo(&b); err != nil {
-		return err
-	}
-	svg := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
-	return os.WriteFile(file, svg, 0o666)
-}
+// plotHeight is how high a plot is.
+const plotHeight = 9 * vg.Centimeter
 
 // bars draws a group of bars for each work.
 func (f *figure) bars(p *plot.Plot, works []*measured, peers []string) error {
 	groups := make([][]string, len(works))
 	widest := 0
 	for i, w := range works {
-		groups[i] = slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return len(w.samples(peer)) == 0 })
+		groups[i] = slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return !drawn(w, peer) })
 		widest = max(widest, len(groups[i]))
 	}
-	width := plotWidth * 0.6 / vg.Length(len(works)*(widest+1))
+	width := chart.Width * 0.6 / vg.Length(len(works)*(widest+1))
 	for i, w := range works {
 		for j, peer := range groups[i] {
-			bar, err := plotter.NewBarChart(plotter.Values{f.value(w, w.samples(peer))}, width)
-			if err != nil {
-				return err
+			name := peer
+			if slices.ContainsFunc(groups[:i], func(earlier []string) bool { return slices.Contains(earlier, peer) }) {
+				name = ""
 			}
-			bar.XMin, bar.Color, bar.LineStyle.Width = float64(i), colors[peer], 0
-			bar.Offset = width * (vg.Length(j) - vg.Length(len(groups[i])-1)/2)
-			p.Add(bar)
-			if !slices.ContainsFunc(groups[:i], func(earlier []string) bool { return slices.Contains(earlier, peer) }) {
-				p.Legend.Add(peer, bar)
+			offset := width * (vg.Length(j) - vg.Length(len(groups[i])-1)/2)
+			values := plotter.Values{f.value(w, w.samples(peer))}
+			if err := chart.Bars(p, name, colors[peer], values, width, float64(i), offset); err != nil {
+				return err
 			}
 		}
 	}

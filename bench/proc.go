@@ -28,7 +28,7 @@ import (
 )
 
 // The program runs itself as a server and as a client. A server prints its address; then for every line on its standard
-// input it prints its usage so far, or for the work idle its footprint. A client prints "start" when its connections stand and
+// input it prints its usage so far, or for the work idle its footprint after as long a rest as the line says. A client prints "start" when its connections stand and
 // measuring begins, and a result when it has measured; some works do both several times, and of two starts in a row the last
 // one counts. All lines are JSON. What goes wrong a child says on standard error, of which its parent keeps the end.
 
@@ -107,17 +107,7 @@ func (c *child) serve() error {
 	if c.work.name == growthStreams {
 		cfg.streams = c.grow + 2*growthActive
 	}
-	var addr string
-	switch c.work.kind {
-	case kindRaw, kindLossy:
-		addr, err = rawPeers[c.peer].serve(cfg)
-	case kindEarly:
-		addr, err = earlyPeers[c.peer].serveEarly(cfg, http.HandlerFunc(earlyHandler))
-	case kindDatagram:
-		addr, err = serveDatagrams(c.peer, cfg)
-	default:
-		addr, err = httpPeers[c.peer].serve(cfg, http.HandlerFunc(handler))
-	}
+	addr, err := c.servePeer(cfg)
 	if err != nil {
 		return err
 	}
@@ -130,7 +120,10 @@ func (c *child) serve() error {
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		if c.work.kind == kindIdle {
-			err = out.Encode(rest(c.rest))
+			var d time.Duration
+			if d, err = time.ParseDuration(in.Text()); err == nil {
+				err = out.Encode(rest(d))
+			}
 			heapProfile("server")
 		} else {
 			err = out.Encode(usageNow())
@@ -140,6 +133,22 @@ func (c *child) serve() error {
 		}
 	}
 	return nil
+}
+
+// servePeer starts the peer's server for the work.
+func (c *child) servePeer(cfg serverConfig) (addr string, err error) {
+	if floor, ok := floors[c.work.name][c.peer]; ok {
+		return floor.serve(cfg)
+	}
+	switch c.work.kind {
+	case kindRaw, kindLossy:
+		return rawPeers[c.peer].serve(cfg)
+	case kindEarly:
+		return earlyPeers[c.peer].serveEarly(cfg, http.HandlerFunc(earlyHandler))
+	case kindDatagram:
+		return serveDatagrams(c.peer, cfg)
+	}
+	return httpPeers[c.peer].serve(cfg, http.HandlerFunc(handler))
 }
 
 func (c *child) run() error {
@@ -161,7 +170,11 @@ func (c *child) run() error {
 		tls: &tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13},
 		out: out,
 	}
-	units, err := c.work.run(env)
+	do := c.work.run
+	if floor, ok := floors[c.work.name][c.peer]; ok {
+		do = floor.run
+	}
+	units, err := do(env)
 	if err == nil && units > 0 && c.work.kind != kindIdle {
 		env.finish("", units)
 	}

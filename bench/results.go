@@ -42,8 +42,21 @@ type measured struct {
 }
 
 type peerSamples struct {
-	Peer    string
-	Samples []sample
+	Peer     string
+	Samples  []sample
+	Failures []string `json:",omitempty"` // why runs of it gave nothing
+}
+
+// empty reports whether nothing was measured.
+func (r *results) empty() bool {
+	for _, w := range r.Works {
+		for _, p := range w.Peers {
+			if len(p.Samples) > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // of returns the samples of a peer, in one phase of them.

@@ -12,12 +12,18 @@ import (
 type table struct {
 	header []string
 	rows   [][]string
+	notes  []string // below it
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write prints the table, in columns or as Markdown.
+// write prints the table, in columns or as Markdown, and its notes.
 func (t *table) write(out io.Writer, markdown bool) {
+	defer func() {
+		for _, note := range t.notes {
+			fmt.Fprintf(out, "\n%s\n", note)
+		}
+	}()
 	if !markdown {
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for _, row := range append([][]string{t.header}, t.rows...) {
@@ -42,16 +48,23 @@ func (t *table) write(out io.Writer, markdown bool) {
 }
 
 // table makes the table of a work; baseline is the peer to divide by, by default quic-go.
-func (m *measured) table(baseline string) *table {
+func (m *measured) table(baseline string) (t *table) {
 	switch m.Kind {
 	case kindIdle:
-		return m.idleTable()
+		t = m.idleTable()
 	case kindGrowth:
-		return m.growthTable()
+		t = m.growthTable()
 	case kindWindow:
-		return m.windowTable()
+		t = m.windowTable()
+	default:
+		t = m.rateTable(m.baseline(baseline))
 	}
-	return m.rateTable(m.baseline(baseline))
+	for _, p := range m.Peers {
+		if n := len(p.Failures); n > 0 {
+			t.notes = append(t.notes, fmt.Sprintf("Of %s, %d of %d runs failed, the first one so: %s.", p.Peer, n, m.Runs, p.Failures[0]))
+		}
+	}
+	return t
 }
 
 // baseline chooses the peer to divide by.
@@ -149,7 +162,7 @@ func (m *measured) windowTable() *table {
 		rows := len(t.rows)
 		least := 0.0
 		for _, size := range windowSizes {
-			phase := fmt.Sprintf("%d KiB", size>>10)
+			phase := windowPhase(size)
 			c, spread := median(m.of(p.Peer, phase), clientCPU)
 			if c > 0 && (least == 0 || c < least) {
 				least = c

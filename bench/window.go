@@ -18,6 +18,8 @@ import (
 // windowSizes are the flow-control windows of a stream, in bytes.
 var windowSizes = []int{64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20}
 
+func windowPhase(size int) string { return fmt.Sprintf("%d KiB", size>>10) }
+
 const windowDelay = 50 * time.Millisecond // one way
 
 // growWindow moves size bytes with every window.
@@ -31,7 +33,7 @@ func growWindow(c *clientEnv) (float64, error) {
 		if err := transferWindow(window, int64(c.size), c.start); err != nil {
 			return 0, fmt.Errorf("window of %d bytes: %w", window, err)
 		}
-		c.finish(fmt.Sprintf("%d KiB", window>>10), c.size/gib)
+		c.finish(windowPhase(window), c.size/gib)
 	}
 	return 0, nil
 }

@@ -112,18 +112,30 @@ var works = []work{
 	{"resumed-raw", "handshake", kindRaw, rawResumed, quickTime, 5},
 	{"datagrams-1200", "datagram", kindDatagram, datagrams(1200), quickTime, 5},
 	{"datagrams-100", "datagram", kindDatagram, datagrams(100), quickTime, 5},
-	{"lossy", "GiB", kindLossy, rawBulk('d'), mib / 2, 8 * mib},
-	{"idle", "connection", kindIdle, idle, 1000, 10000},
+	{"lossy", "GiB", kindLossy, rawBulk('d'), 24 * mib, 48 * mib},
+	{"idle", "connection", kindIdle, idle, 10000, 10000},
 	{"growth-connections", "request", kindGrowth, growConnections, quickTime, 5},
 	{growthStreams, "request", kindGrowth, growStreams, quickTime, 5},
 	{"growth-window", "GiB", kindWindow, growWindow, 16 * mib, 64 * mib},
 }
 
-// slow reports whether -quick leaves a work out unless it is named.
-func (w *work) slow() bool { return w.kind == kindIdle || w.kind == kindGrowth || w.kind == kindWindow }
+// slow reports whether -quick leaves a work out unless it is named, or all are wanted for the document.
+func (w *work) slow() bool {
+	return w.kind == kindIdle || w.kind == kindGrowth || w.kind == kindWindow || w.kind == kindLossy
+}
+
+// slowRuns is how often a slow work is done with -quick at most. What such works measure varies little.
+const slowRuns = 2
 
 // peers returns the names of those that can do a work.
 func (w *work) peers() []string {
+	peers := append(w.libraries(), sortedKeys(floors[w.name])...)
+	slices.Sort(peers)
+	return peers
+}
+
+// libraries are the peers that are none of the work's own floors.
+func (w *work) libraries() []string {
 	switch w.kind {
 	case kindWindow:
 		return []string{"dunlin"}
@@ -444,8 +456,13 @@ func rawGet(s rawStream, dir byte, n int64, buf []byte) error {
 }
 
 func rawBulk(dir byte) func(*clientEnv) (float64, error) {
+	return moveBulk(func(peer string) rawPeer { return rawPeers[peer] }, dir)
+}
+
+// moveBulk moves size bytes on one stream.
+func moveBulk(peer func(name string) rawPeer, dir byte) func(*clientEnv) (float64, error) {
 	return func(c *clientEnv) (float64, error) {
-		conn, err := rawPeers[c.peer].dial(context.Background(), c.addr, c.tls)
+		conn, err := peer(c.peer).dial(context.Background(), c.addr, c.tls)
 		if err != nil {
 			return 0, err
 		}

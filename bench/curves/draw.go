@@ -1,39 +1,34 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
-	vgdraw "gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 
+	"github.com/dunlin-quic/dunlin/bench/internal/chart"
 	"github.com/dunlin-quic/dunlin/internal/simnet/curves"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
-// colors tells the controllers apart, also for those who see few colours.
+// colors tells the controllers apart.
 var colors = map[quic.CongestionControl]color.Color{
-	quic.NewReno: color.RGBA{0x00, 0x9e, 0x73, 0xff},
-	quic.CUBIC:   color.RGBA{0x00, 0x72, 0xb2, 0xff},
-	quic.BBR:     color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+	quic.NewReno: chart.Green,
+	quic.CUBIC:   chart.Blue,
+	quic.BBR:     chart.Vermilion,
 }
 
 // flowColors tells flows of one controller apart.
-var flowColors = []color.Color{color.RGBA{0x00, 0x72, 0xb2, 0xff}, color.RGBA{0xe6, 0x9f, 0x00, 0xff}}
+var flowColors = []color.Color{chart.Blue, chart.Orange}
 
 // draw writes all plots.
 func draw(folder string, bulk, lossy, staggered, rivals group) error {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	for _, depth := range []string{"shallow", "deep"} {
 		var lines []line
 		for _, m := range bulk.find("bulk/100 Mbit∕s/30ms/" + depth) {
@@ -57,7 +52,7 @@ func draw(folder string, bulk, lossy, staggered, rivals group) error {
 		}
 	}
 	for _, depth := range []string{"shallow", "deep"} {
-		if err := bars(filepath.Join(folder, "used-"+depth+".svg"), bulk, depth); err != nil {
+		if err := used(filepath.Join(folder, "used-"+depth+".svg"), bulk, depth); err != nil {
 			return err
 		}
 	}
@@ -90,14 +85,13 @@ func overTime(file, title string, lines []line) error {
 		{"smoothed RTT, ms", func(s curves.Sample) float64 { return float64(s.RTT) / float64(time.Millisecond) }},
 		{"throughput, Mbit/s", func(s curves.Sample) float64 { return s.Rate / 1e6 }},
 	}
-	var column [][]*plot.Plot
+	var column []*plot.Plot
 	for i, panel := range panels {
-		p := plot.New()
-		p.Y.Label.Text = panel.label
+		p := chart.New("", panel.label)
 		p.Y.Min = 0
 		p.Add(plotter.NewGrid())
 		if i == 0 {
-			p.Title.Text, p.Title.Padding = title, vg.Points(8)
+			p.Title.Text = title
 			p.Legend.Top = true
 		}
 		if i == len(panels)-1 {
@@ -124,61 +118,49 @@ func overTime(file, title string, lines []line) error {
 			}
 		}
 		p.Y.Max *= 1.15 // room for the legend
-		column = append(column, []*plot.Plot{p})
+		column = append(column, p)
 	}
-	return save(file, column, 6*vg.Centimeter)
+	return chart.Save(file, 6*vg.Centimeter, column...)
 }
 
-// bars draws how much of the rate single flows used, by path.
-func bars(file string, bulk group, depth string) error {
-	p := plot.New()
-	p.Title.Text, p.Title.Padding = "Share of the rate used by one flow, "+depth+" queue", vg.Points(8)
-	p.Y.Label.Text, p.Y.Min, p.Y.Max = "%", 0, 130
-	p.Legend.Top = true
-	names := paths()
-	for i, cc := range curves.Controllers {
-		var values plotter.Values
-		for _, name := range names {
-			values = append(values, 100*bulk.find("bulk/" + name + "/" + depth + " queue/" + curves.ControllerName(cc))[0].Used)
-		}
-		bar, err := plotter.NewBarChart(values, vg.Points(12))
-		if err != nil {
-			return err
-		}
-		bar.Color, bar.LineStyle.Width, bar.Offset = colors[cc], 0, vg.Points(12)*vg.Length(i-1)
-		p.Add(bar)
-		p.Legend.Add(curves.ControllerName(cc), bar)
-	}
-	p.NominalX(labels(names)...)
-	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
-	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
+// used draws how much of the rate single flows used, by path.
+func used(file string, bulk group, depth string) error {
+	p := chart.New("Share of the rate used by one flow, "+depth+" queue", "%")
+	p.Y.Max = 130
+	return bars(p, file, paths(), func(path string, cc quic.CongestionControl) float64 {
+		return 100 * bulk.find("bulk/" + path + "/" + depth + " queue/" + curves.ControllerName(cc))[0].Used
+	})
 }
 
 // queues draws the queueing delay with deep queues, as a multiple of the round-trip time.
 func queues(file string, bulk group) error {
-	p := plot.New()
-	p.Title.Text, p.Title.Padding = "Queueing delay (95 % of the time below) of one flow, queue of 4 round trips", vg.Points(8)
-	p.Y.Label.Text, p.Y.Min, p.Y.Max = "round trips", 0, 5.5
-	p.Legend.Top = true
+	p := chart.New("Queueing delay (95 % of the time below) of one flow, queue of 4 round trips", "round trips")
+	p.Y.Max = 5.5
 	// With 10 Mbit/s and 1 ms, a path holds less than a packet.
 	names := slices.DeleteFunc(paths(), func(name string) bool { return name == "10 Mbit∕s/1ms" })
+	return bars(p, file, names, func(path string, cc quic.CongestionControl) float64 {
+		m := bulk.find("bulk/" + path + "/deep queue/" + curves.ControllerName(cc))[0]
+		return m.Delay.Seconds() / m.RTT.Seconds()
+	})
+}
+
+// bars draws a bar for each controller, by path.
+func bars(p *plot.Plot, file string, paths []string, value func(path string, cc quic.CongestionControl) float64) error {
+	const width = 12 // points
+	p.Legend.Top = true
 	for i, cc := range curves.Controllers {
 		var values plotter.Values
-		for _, name := range names {
-			m := bulk.find("bulk/" + name + "/deep queue/" + curves.ControllerName(cc))[0]
-			values = append(values, m.Delay.Seconds()/m.RTT.Seconds())
+		for _, path := range paths {
+			values = append(values, value(path, cc))
 		}
-		bar, err := plotter.NewBarChart(values, vg.Points(12))
-		if err != nil {
+		offset := vg.Points(width) * vg.Length(i-1)
+		if err := chart.Bars(p, curves.ControllerName(cc), colors[cc], values, vg.Points(width), 0, offset); err != nil {
 			return err
 		}
-		bar.Color, bar.LineStyle.Width, bar.Offset = colors[cc], 0, vg.Points(12)*vg.Length(i-1)
-		p.Add(bar)
-		p.Legend.Add(curves.ControllerName(cc), bar)
 	}
-	p.NominalX(labels(names)...)
-	p.X.Min, p.X.Max = -0.6, float64(len(names))-0.4
-	return save(file, [][]*plot.Plot{{p}}, 8*vg.Centimeter)
+	p.NominalX(labels(paths)...)
+	p.Y.Min, p.X.Min, p.X.Max = 0, -0.6, float64(len(paths))-0.4
+	return chart.Save(file, 8*vg.Centimeter, p)
 }
 
 // paths are the names of the paths of curves.Bulk.
@@ -202,9 +184,8 @@ func labels(names []string) []string {
 
 // losses draws the share of the rate over the share of datagrams lost, beside what theory says.
 func losses(file string, lossy group) error {
-	p := plot.New()
-	p.Title.Text, p.Title.Padding = "Share of 100 Mbit/s used by one flow, 50 ms, losses at random", vg.Points(8)
-	p.X.Label.Text, p.Y.Label.Text = "% lost", "% used"
+	p := chart.New("Share of 100 Mbit/s used by one flow, 50 ms, losses at random", "% used")
+	p.X.Label.Text = "% lost"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Add(plotter.NewGrid())
@@ -216,32 +197,27 @@ func losses(file string, lossy group) error {
 				theory = append(theory, plotter.XY{X: 100 * m.Loss, Y: 100 * m.Theory(cc)})
 			}
 		}
-		drawn, scatter, err := plotter.NewLinePoints(points)
-		if err != nil {
+		if err := chart.Points(p, curves.ControllerName(cc), colors[cc], points); err != nil {
 			return err
 		}
-		drawn.Color, scatter.Color, scatter.Shape = colors[cc], colors[cc], vgdraw.CircleGlyph{}
-		p.Add(drawn, scatter)
-		p.Legend.Add(curves.ControllerName(cc), drawn)
 		if cc == quic.CUBIC {
 			dashed, err := plotter.NewLine(theory)
 			if err != nil {
 				return err
 			}
-			dashed.Color, dashed.Dashes = color.Gray{0x80}, []vg.Length{vg.Points(4), vg.Points(3)}
+			dashed.Color, dashed.Dashes = chart.Gray, []vg.Length{vg.Points(4), vg.Points(3)}
 			p.Add(dashed)
 			p.Legend.Add("by the formulas", dashed)
 		}
 	}
 	p.Y.Min, p.Y.Max = 0.1, 130
-	return save(file, [][]*plot.Plot{{p}}, 10*vg.Centimeter)
+	return chart.Save(file, 10*vg.Centimeter, p)
 }
 
 // shares draws what share the first of two rivals gets, over the depth of the queue.
 func shares(file string, rivals group) error {
-	p := plot.New()
-	p.Title.Text, p.Title.Padding = "Share of the first controller beside the second, 20 Mbit/s, 30 ms", vg.Points(8)
-	p.X.Label.Text, p.Y.Label.Text = "queue, round trips", "%"
+	p := chart.New("Share of the first controller beside the second, 20 Mbit/s, 30 ms", "%")
+	p.X.Label.Text = "queue, round trips"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.ConstantTicks(queueTicks())
 	p.Y.Min, p.Y.Max = 0, 115
 	p.Legend.Top = true
@@ -255,17 +231,13 @@ func shares(file string, rivals group) error {
 		}
 		points[name] = append(points[name], plotter.XY{X: m.Queue, Y: 100 * m.Shares[0] / m.Used})
 	}
-	pairColors := []color.Color{colors[quic.CUBIC], colors[quic.BBR], color.RGBA{0xe6, 0x9f, 0x00, 0xff}}
+	pairColors := []color.Color{colors[quic.CUBIC], colors[quic.BBR], chart.Orange}
 	for i, name := range names {
-		drawn, scatter, err := plotter.NewLinePoints(points[name])
-		if err != nil {
+		if err := chart.Points(p, name, pairColors[i], points[name]); err != nil {
 			return err
 		}
-		drawn.Color, scatter.Color, scatter.Shape = pairColors[i], pairColors[i], vgdraw.CircleGlyph{}
-		p.Add(drawn, scatter)
-		p.Legend.Add(name, drawn)
 	}
-	return save(file, [][]*plot.Plot{{p}}, 9*vg.Centimeter)
+	return chart.Save(file, 9*vg.Centimeter, p)
 }
 
 func queueTicks() []plot.Tick {
@@ -274,22 +246,4 @@ func queueTicks() []plot.Tick {
 		ticks = append(ticks, plot.Tick{Value: q, Label: fmt.Sprint(q)})
 	}
 	return ticks
-}
-
-// plotWidth is how wide a plot is.
-const plotWidth = 20 * vg.Centimeter
-
-// save writes plots as one SVG, with fonts of the same measures for readers who lack the first one.
-func save(file string, rows [][]*plot.Plot, height vg.Length) error {
-	canvas := vgsvg.New(plotWidth, height*vg.Length(len(rows)))
-	tiles := vgdraw.Tiles{Rows: len(rows), Cols: 1, PadY: vg.Points(6)}
-	for i, tile := range plot.Align(rows, tiles, vgdraw.New(canvas)) {
-		rows[i][0].Draw(tile[0])
-	}
-	var b bytes.Buffer
-	if _, err := canvas.WriteTo(&b); err != nil {
-		return err
-	}
-	svg := bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
-	return os.WriteFile(file, svg, 0o666)
 }
