@@ -73,6 +73,12 @@ func (c *Conn) Migrating() bool {
 	return false
 }
 
+// reaches reports whether the ends are of one address family, or the local one is that of a socket for both.
+func (p Path) reaches() bool {
+	local := p.Local.Addr()
+	return local.IsValid() && (local.Is4() == p.Remote.Addr().Is4() || local.Is6() && local.IsUnspecified())
+}
+
 // probe begins to validate a path of a client's choice, or goes on to.
 func (c *Conn) probe(to Path) (*path, error) {
 	switch {
@@ -85,7 +91,7 @@ func (c *Conn) probe(to Path) (*path, error) {
 	case c.roam != nil && c.roam.pinned == to.Remote && to.Local != c.path.addr.Local:
 		// RFC 9000, Section 18.2: disable_active_migration is about the address of the handshake.
 		return nil, ErrNoMigration
-	case !to.Local.IsValid() || to.Local.Addr().Is4() != c.path.addr.Local.Addr().Is4():
+	case !to.reaches():
 		return nil, fmt.Errorf("quic: no path from %v to %v", to.Local, to.Remote)
 	}
 	for _, p := range c.allPaths() {

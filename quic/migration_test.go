@@ -546,3 +546,27 @@ func TestAnswerWithFullWindow(t *testing.T) {
 		t.Errorf("%d answers to 100 challenges", answers)
 	}
 }
+
+// TestPathReaches: the ends of a path are of one family, but for a socket that has both.
+func TestPathReaches(t *testing.T) {
+	for _, tt := range []struct {
+		local, remote string
+		want          bool
+	}{
+		{"192.0.2.1:1", "192.0.2.2:2", true},
+		{"[2001:db8::1]:1", "[2001:db8::2]:2", true},
+		{"192.0.2.1:1", "[2001:db8::2]:2", false},
+		{"[2001:db8::1]:1", "192.0.2.2:2", false},
+		{"0.0.0.0:1", "192.0.2.2:2", true},
+		{"0.0.0.0:1", "[2001:db8::2]:2", false},
+		{"[::]:1", "[2001:db8::2]:2", true},
+		{"[::]:1", "192.0.2.2:2", true},
+	} {
+		if got := (Path{netip.MustParseAddrPort(tt.local), netip.MustParseAddrPort(tt.remote)}).reaches(); got != tt.want {
+			t.Errorf("from %s to %s: %v", tt.local, tt.remote, got)
+		}
+	}
+	if (Path{Remote: testServerAddr}).reaches() {
+		t.Error("from nowhere")
+	}
+}
