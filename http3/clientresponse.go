@@ -56,7 +56,7 @@ func (x *clientExchange) newResponse(b *fieldBuffer, fin bool) (*http.Response, 
 		res.ContentLength = 0
 	}
 	if x.req.Method == http.MethodConnect && status/100 == 2 {
-		t := &clientTunnel{responseBody{x: x, res: res}}
+		t := &clientTunnel{responseBody{x: x, res: res}, tunnelStream{x.stream, x.conn.local, x.conn.remote}}
 		t.watch()
 		res.Body, res.ContentLength = t, -1
 		return res, nil

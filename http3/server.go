@@ -111,17 +111,26 @@ func (s *Server) ListenAndServe() error {
 
 // ListenAndServeTLS is ListenAndServe with a certificate and key from PEM files.
 func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	config, err := withKeyPair(s.TLSConfig, certFile, keyFile)
 	if err != nil {
 		return err
 	}
-	config := &tls.Config{}
-	if s.TLSConfig != nil {
-		config = s.TLSConfig.Clone()
-	}
-	config.Certificates = []tls.Certificate{cert}
 	s.TLSConfig = config
 	return s.ListenAndServe()
+}
+
+// withKeyPair returns a copy of config, which may be nil, with the certificate and key of two PEM files.
+func withKeyPair(config *tls.Config, certFile, keyFile string) (*tls.Config, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if config == nil {
+		config = &tls.Config{}
+	}
+	config = config.Clone()
+	config.Certificates = []tls.Certificate{cert}
+	return config, nil
 }
 
 // ListenAndServe listens on the UDP address addr and serves handler with the certificate and key of two PEM files.

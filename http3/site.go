@@ -44,15 +44,10 @@ func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) err
 
 // ListenAndServeTLS listens and serves with the certificate and key of two PEM files. The error is never nil.
 func (s *Site) ListenAndServeTLS(certFile, keyFile string) error {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	config, err := withKeyPair(s.TLSConfig, certFile, keyFile)
 	if err != nil {
 		return err
 	}
-	config := &tls.Config{}
-	if s.TLSConfig != nil {
-		config = s.TLSConfig.Clone()
-	}
-	config.Certificates = []tls.Certificate{cert}
 	s.TLSConfig = config
 	return s.ListenAndServe()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dunlin-quic/dunlin/h3"
+	"github.com/dunlin-quic/dunlin/h3driver"
 )
 
 // protocolKey is the key in a Header of the protocol that an extended CONNECT request asks for, as net/http's HTTP/2 has it.
@@ -60,7 +61,8 @@ func AcceptTunnel(w http.ResponseWriter, r *http.Request) (Tunnel, error) {
 	if err := own.FlushError(); err != nil {
 		return nil, err
 	}
-	return &serverTunnel{own.x}, nil
+	t := newServerTunnel(own.x)
+	return &t, nil
 }
 
 // RequestDatagrams returns the HTTP datagrams of the extended CONNECT request that w answers; nil if it is another request, or
@@ -86,8 +88,44 @@ func ownResponse(w http.ResponseWriter) *response {
 	}
 }
 
+// tunnelStream is what the tunnels of both sides have from their stream and connection.
+type tunnelStream struct {
+	stream        *h3driver.Stream
+	local, remote net.Addr
+}
+
+func (t *tunnelStream) SendDatagram(ctx context.Context, p []byte) error {
+	return t.stream.SendDatagram(ctx, p)
+}
+
+func (t *tunnelStream) ReceiveDatagram(ctx context.Context, p []byte) (int, error) {
+	return t.stream.ReceiveDatagram(ctx, p)
+}
+
+func (t *tunnelStream) MaxDatagramLen() int { return t.stream.MaxDatagramLen() }
+
+func (t *tunnelStream) SetReadDeadline(at time.Time) error {
+	t.stream.SetReadDeadline(at)
+	return nil
+}
+
+func (t *tunnelStream) SetWriteDeadline(at time.Time) error {
+	t.stream.SetWriteDeadline(at)
+	return nil
+}
+
+func (t *tunnelStream) LocalAddr() net.Addr  { return t.local }
+func (t *tunnelStream) RemoteAddr() net.Addr { return t.remote }
+
 // serverTunnel is the Tunnel of a handler.
-type serverTunnel struct{ x *exchange }
+type serverTunnel struct {
+	tunnelStream
+	x *exchange
+}
+
+func newServerTunnel(x *exchange) serverTunnel {
+	return serverTunnel{tunnelStream{x.stream, x.conn.local, x.conn.remote}, x}
+}
 
 func (t *serverTunnel) Read(p []byte) (int, error)  { return t.x.body.Read(p) }
 func (t *serverTunnel) Write(p []byte) (int, error) { return t.x.stream.Write(p) }
@@ -103,29 +141,6 @@ func (t *serverTunnel) Close() error {
 	t.x.stream.CancelRead(h3.RequestCancelled)
 	return nil
 }
-
-func (t *serverTunnel) SendDatagram(ctx context.Context, p []byte) error {
-	return t.x.stream.SendDatagram(ctx, p)
-}
-
-func (t *serverTunnel) ReceiveDatagram(ctx context.Context, p []byte) (int, error) {
-	return t.x.stream.ReceiveDatagram(ctx, p)
-}
-
-func (t *serverTunnel) MaxDatagramLen() int { return t.x.stream.MaxDatagramLen() }
-
-func (t *serverTunnel) SetReadDeadline(at time.Time) error {
-	t.x.stream.SetReadDeadline(at)
-	return nil
-}
-
-func (t *serverTunnel) SetWriteDeadline(at time.Time) error {
-	t.x.stream.SetWriteDeadline(at)
-	return nil
-}
-
-func (t *serverTunnel) LocalAddr() net.Addr  { return t.x.conn.local }
-func (t *serverTunnel) RemoteAddr() net.Addr { return t.x.conn.remote }
 
 // tunnel reports whether the request's half of the stream is the user's to write: it is CONNECT without a Body.
 func (x *clientExchange) tunnel() bool { return x.req.Method == http.MethodConnect && !x.hasBody }
@@ -148,7 +163,10 @@ func (x *clientExchange) awaitSettings(ctx context.Context) error {
 }
 
 // clientTunnel is the Tunnel that is the Body of a response. The connection's account has it until Close.
-type clientTunnel struct{ responseBody }
+type clientTunnel struct {
+	responseBody
+	tunnelStream
+}
 
 func (t *clientTunnel) Read(p []byte) (int, error) {
 	n, err := t.x.stream.Read(p)
@@ -175,26 +193,3 @@ func (t *clientTunnel) CloseWrite() error {
 	}
 	return t.x.stream.CloseWrite()
 }
-
-func (t *clientTunnel) SendDatagram(ctx context.Context, p []byte) error {
-	return t.x.stream.SendDatagram(ctx, p)
-}
-
-func (t *clientTunnel) ReceiveDatagram(ctx context.Context, p []byte) (int, error) {
-	return t.x.stream.ReceiveDatagram(ctx, p)
-}
-
-func (t *clientTunnel) MaxDatagramLen() int { return t.x.stream.MaxDatagramLen() }
-
-func (t *clientTunnel) SetReadDeadline(at time.Time) error {
-	t.x.stream.SetReadDeadline(at)
-	return nil
-}
-
-func (t *clientTunnel) SetWriteDeadline(at time.Time) error {
-	t.x.stream.SetWriteDeadline(at)
-	return nil
-}
-
-func (t *clientTunnel) LocalAddr() net.Addr  { return t.x.conn.local }
-func (t *clientTunnel) RemoteAddr() net.Addr { return t.x.conn.remote }

@@ -143,7 +143,7 @@ func (u *websocketResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if u.answered {
 		return nil, nil, errHijackLate
 	}
-	c := &websocketConn{serverTunnel: serverTunnel{u.own.x}, w: u, closed: make(chan struct{})}
+	c := &websocketConn{serverTunnel: newServerTunnel(u.own.x), w: u, closed: make(chan struct{})}
 	if u.accepted {
 		if err := c.accept(nil); err != nil {
 			return nil, nil, err
