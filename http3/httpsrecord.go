@@ -28,8 +28,8 @@ type HTTPSRecord struct {
 	ECH []byte
 }
 
-// HTTPSResolver looks up HTTPS records. An [AltTransport] has one if it is to learn of HTTP/3 before the first request. There
-// is none in the standard library; any DNS library does.
+// HTTPSResolver looks up HTTPS records. An [AltTransport] has one if it is to learn of HTTP/3 before the first request. The
+// standard library has none; package httpsdns has one for the system's DNS servers.
 type HTTPSResolver interface {
 	// LookupHTTPS returns the records of a name, and for how long they hold. No records are no error.
 	LookupHTTPS(ctx context.Context, name string) ([]HTTPSRecord, time.Duration, error)
