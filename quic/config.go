@@ -123,9 +123,8 @@ type Config struct {
 
 	peersChoice bool // a server picks what the client prefers
 
-	secrets *endpointSecrets // set by Resolve: the config is complete, and never changes again
-	// sessionTLS is TLS with hooks, by the version of the client's first flight.
-	sessionTLS map[Version]*tls.Config
+	secrets  *endpointSecrets // set by Resolve: the config is complete, and never changes again
+	sessions *sessionConfigs
 	// issuer is in the tickets that a server issues: without a store in common, it takes early data with its own alone.
 	issuer uint64
 }
@@ -249,14 +248,9 @@ func (c *Config) Resolve() (*Config, error) {
 		r.issuer = binary.NativeEndian.Uint64(b[:])
 		r.EarlyDataStore = new(lazyTokenStore)
 	}
-	// For all versions, since a Demux may let in more of them than this config has.
-	r.sessionTLS = map[Version]*tls.Config{
-		Version1: sessionTLS(r.TLS, Version1, r.EarlyData),
-		Version2: sessionTLS(r.TLS, Version2, r.EarlyData),
-	}
-	var err error
-	r.secrets, err = newEndpointSecrets(r.StatelessResetKey, nil, r.Rand)
-	return &r, err
+	r.sessions = new(sessionConfigs)
+	r.secrets = newEndpointSecrets(r.StatelessResetKey, r.Rand)
+	return &r, nil
 }
 
 // forever is the longest duration that can be added to an instant.

@@ -177,8 +177,10 @@ func NewServer(now time.Time, cfg *Config, in Accept) (*Conn, error) {
 	c.endpointEvent(EndpointEvent{Kind: EndpointCIDIssued, CID: in.DCID})
 	c.useOwnCID(cfg.ConnectionIDs.Generate())
 	c.usePeerSCID(in.SCID)
-	if in.secrets != nil {
-		c.secrets = in.secrets
+	if c.secrets = in.secrets; c.secrets == nil {
+		if c.secrets, err = cfg.secrets.withTokens(nil); err != nil {
+			return nil, fmt.Errorf("quic: %w", err)
+		}
 	}
 	if in.sealer != nil {
 		s := &c.hs.spaces[recovery.Initial]

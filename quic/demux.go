@@ -95,7 +95,10 @@ func NewDemux(cfg DemuxConfig) (*Demux, error) {
 		return nil, err
 	}
 	d.offered = append([]Version{0}, d.cfg.Versions...)
-	d.secrets, err = newEndpointSecrets(cfg.StatelessResetKey, cfg.TokenKeys, cfg.Rand)
+	d.secrets = newEndpointSecrets(cfg.StatelessResetKey, cfg.Rand)
+	if !cfg.NoAccept {
+		d.secrets, err = d.secrets.withTokens(cfg.TokenKeys)
+	}
 	return d, err
 }
 

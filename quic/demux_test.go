@@ -612,7 +612,7 @@ func TestTokensDiffer(t *testing.T) {
 // RFC 9000, Section 10.3 (MUST 2, 4) and Section 10.3.3 (MUST 1).
 func TestDemuxStatelessReset(t *testing.T) {
 	cid := wire.NewConnectionID([]byte("abcdefgh"))
-	want := resetTokenUnder(t, &demuxKey, cid)
+	want := resetTokenUnder(&demuxKey, cid)
 	d := newDemux(t, DemuxConfig{})
 	sizes := make(map[int]bool)
 	for size := range 1500 {

@@ -265,7 +265,8 @@ func TestEarlyDataRejected(t *testing.T) {
 		}, false},
 		{"another version's ticket", func(e *earlyPair) {
 			cfg := *e.cfg[Server]
-			cfg.sessionTLS = map[Version]*tls.Config{Version1: sessionTLS(cfg.TLS, Version2, true)}
+			cfg.sessions = new(sessionConfigs)
+			cfg.sessions.v1.Store(sessionTLS(cfg.TLS, Version2, true))
 			e.cfg[Server] = &cfg
 		}, false},
 	}

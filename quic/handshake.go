@@ -69,7 +69,7 @@ func tlsError(err error) *TransportError {
 
 // startTLS starts the TLS handshake.
 func (c *Conn) startTLS(ctx context.Context) error {
-	qc := &tls.QUICConfig{TLSConfig: c.cfg.sessionTLS[c.hs.chosen], EnableSessionEvents: true}
+	qc := &tls.QUICConfig{TLSConfig: c.cfg.tlsConfig(c.side, c.hs.chosen), EnableSessionEvents: true}
 	if c.side == Client {
 		c.tls = tls.QUICClient(qc)
 	} else {

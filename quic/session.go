@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
@@ -23,13 +25,18 @@ type session struct {
 	data     []byte // Config.SessionData, or Conn.SetSessionData
 }
 
-const sessionMagic = "Dun\x01"
+const (
+	sessionMagic = "Dun\x01"
+	fixedSession = len(sessionMagic) + 4 + 8 + 16 + 8
+)
 
 // maxSessionData bounds the application's part of a session, so that a ticket fits a few packets.
 const maxSessionData = 1024
 
 // append returns the session as an element of SessionState.Extra.
 func (s *session) append(b []byte) []byte {
+	params := wire.AppendTransportParameters(nil, &s.params, false, 0)
+	b = slices.Grow(b, fixedSession+2+len(s.protocol)+2+len(params)+len(s.data))
 	b = append(b, sessionMagic...)
 	b = binary.BigEndian.AppendUint32(b, uint32(s.version))
 	b = binary.BigEndian.AppendUint64(b, s.issuer)
@@ -37,7 +44,6 @@ func (s *session) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(s.issued.UnixMilli()))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(s.protocol)))
 	b = append(b, s.protocol...)
-	params := wire.AppendTransportParameters(nil, &s.params, false, 0)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(params)))
 	b = append(b, params...)
 	return append(b, s.data...)
@@ -45,9 +51,8 @@ func (s *session) append(b []byte) []byte {
 
 // findSession returns what append wrote.
 func findSession(extra [][]byte) (s session, ok bool) {
-	const fixed = len(sessionMagic) + 4 + 8 + 16 + 8
 	for _, b := range extra {
-		if len(b) < fixed || string(b[:len(sessionMagic)]) != sessionMagic {
+		if len(b) < fixedSession || string(b[:len(sessionMagic)]) != sessionMagic {
 			continue
 		}
 		b = b[len(sessionMagic):]
@@ -149,6 +154,32 @@ func sessionTLS(base *tls.Config, v Version, early bool) *tls.Config {
 	return c
 }
 
+// sessionConfigs are what sessionTLS has returned, by version. They are made when needed: a client needs one of them at most.
+type sessionConfigs struct{ v1, v2 atomic.Pointer[tls.Config] }
+
+// tlsConfig returns the config for TLS of a connection that began with version v: a Demux may let in others than c has.
+func (c *Config) tlsConfig(side Side, v Version) *tls.Config {
+	if side == Client && c.TLS.ClientSessionCache == nil {
+		return c.TLS
+	}
+	made := &c.sessions.v1
+	if v == Version2 {
+		made = &c.sessions.v2
+	}
+	if made.Load() == nil {
+		made.CompareAndSwap(nil, sessionTLS(c.TLS, v, c.EarlyData))
+	}
+	return made.Load()
+}
+
+// sessionCache returns a client's cache of sessions for connections that begin with version v, nil if there is none.
+func (c *Config) sessionCache(v Version) tls.ClientSessionCache {
+	if c.TLS.ClientSessionCache == nil || c.TLS.GetConfigForClient != nil {
+		return c.TLS.ClientSessionCache
+	}
+	return versionCache{c.TLS.ClientSessionCache, v, c.EarlyData}
+}
+
 // versionCache is the part of a cache that is for connections that begin with a version.
 type versionCache struct {
 	all     tls.ClientSessionCache
@@ -195,7 +226,7 @@ func (c versionCache) Put(name string, cached *tls.ClientSessionState) {
 // another one. Some caches give a session out once: TLS is to be the first to ask for that of OriginalVersion.
 func (c *Config) firstVersion() Version {
 	for _, v := range c.Versions {
-		if cache := c.sessionTLS[v].ClientSessionCache; v != c.OriginalVersion && cache != nil {
+		if cache := c.sessionCache(v); v != c.OriginalVersion && cache != nil {
 			if _, ok := cache.Get(c.TLS.ServerName); ok {
 				return v
 			}
@@ -206,7 +237,7 @@ func (c *Config) firstVersion() Version {
 
 // forgetSession makes a client's next connection begin without the session that this one began with.
 func (c *Conn) forgetSession() {
-	if cache := c.cfg.sessionTLS[c.hs.chosen].ClientSessionCache; cache != nil {
+	if cache := c.cfg.sessionCache(c.hs.chosen); cache != nil {
 		cache.Put(c.cfg.TLS.ServerName, nil)
 	}
 }

@@ -1,18 +1,15 @@
 package quic
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"io"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/dunlin-quic/dunlin/internal/protect"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
@@ -54,41 +51,38 @@ type TokenID [16]byte
 
 // endpointSecrets is what an endpoint makes tokens with. It is safe for concurrent use.
 type endpointSecrets struct {
-	resetKey  [32]byte
-	resetMACs sync.Pool // of hash.Hash under resetKey: to key one takes longer than to use it, and a connection has eight IDs
-	tokens    *TokenKeys
+	resetKey [32]byte
+	tokens   *TokenKeys // nil where there is no server
 }
 
-// newEndpointSecrets takes a random key if it is nil, and derives those of tokens from it unless they are given.
-func newEndpointSecrets(key *[32]byte, tokens *TokenKeys, random io.Reader) (*endpointSecrets, error) {
+// newEndpointSecrets takes a random key if it is nil.
+func newEndpointSecrets(key *[32]byte, random io.Reader) *endpointSecrets {
 	if random == nil {
 		random = rand.Reader
 	}
-	s := &endpointSecrets{tokens: tokens}
+	s := new(endpointSecrets)
 	if key != nil {
 		s.resetKey = *key
 	} else {
 		mustRead(random, s.resetKey[:])
 	}
+	return s
+}
+
+// withTokens returns s with the given keys of tokens, or with those derived from its own key if there are none.
+func (s *endpointSecrets) withTokens(tokens *TokenKeys) (*endpointSecrets, error) {
 	var err error
 	if tokens == nil {
-		s.tokens, err = NewTokenKeys(s.resetKey)
+		tokens, err = NewTokenKeys(s.resetKey)
 	}
-	return s, err
+	return &endpointSecrets{s.resetKey, tokens}, err
 }
 
 // resetToken returns the stateless reset token of a connection ID that this endpoint issued: HMAC-SHA256 under the
 // endpoint's key, cut to its length (RFC 9000, Section 10.3.2). Whoever has the key can make it again after all else is lost.
 func (s *endpointSecrets) resetToken(cid ConnectionID) (token StatelessResetToken) {
-	mac, ok := s.resetMACs.Get().(hash.Hash)
-	if !ok {
-		mac = hmac.New(sha256.New, s.resetKey[:])
-	}
-	mac.Reset()
-	mac.Write(cid.Bytes())
-	var sum [sha256.Size]byte
-	copy(token[:], mac.Sum(sum[:0]))
-	s.resetMACs.Put(mac)
+	sum := protect.HMAC256(s.resetKey[:], cid.Bytes())
+	copy(token[:], sum[:])
 	return token
 }
 
