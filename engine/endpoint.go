@@ -179,7 +179,9 @@ func (e *Endpoint) newWorker(w *worker) *worker {
 	w.watched = e.newWatched()
 	w.mailbox.limit = int64(e.cfg.MailboxBytes)
 	w.mailbox.shared = &e.mailboxes
-	w.log = e.log.With("side", w.side.String(), "remote", w.remote.String())
+	if w.log = e.log; e.cfg.Logger != nil {
+		w.log = e.log.With("side", w.side.String(), "remote", w.remote.String())
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.refusing || w.l != nil && (w.l.refusing || e.cfg.MaxConnections > 0 && w.l.all.n >= e.cfg.MaxConnections) {

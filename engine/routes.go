@@ -22,13 +22,10 @@ const routeShards = 16
 
 type routeShard struct {
 	mu sync.RWMutex
-	m  map[quic.ConnectionID]*worker
+	m  map[quic.ConnectionID]*worker // nil at first: the endpoint of a single connection has three IDs
 }
 
 func (r *routes) init() error {
-	for i := range r.shards {
-		r.shards[i].m = make(map[quic.ConnectionID]*worker)
-	}
 	return r.resets.init()
 }
 
@@ -57,6 +54,9 @@ func (r *routes) add(id quic.ConnectionID, w *worker) *worker {
 	defer s.mu.Unlock()
 	if other := s.m[id]; other != nil {
 		return other
+	}
+	if s.m == nil {
+		s.m = make(map[quic.ConnectionID]*worker)
 	}
 	s.m[id] = w
 	return w

@@ -110,9 +110,13 @@ const (
 	maxMillis         = uint64(1<<63-1) / uint64(time.Millisecond)
 )
 
+// usualParams is how many bytes the parameters of a connection rarely exceed.
+const usualParams = 192
+
 // AppendTransportParameters appends the parameters that a server, or else a client, sends. A reserved parameter that
 // random picks is among them, so that peers stay used to unknown ones (RFC 9000, Section 18.1).
 func AppendTransportParameters(b []byte, p *TransportParameters, server bool, random uint64) []byte {
+	b = slices.Grow(b, usualParams)
 	def := DefaultTransportParameters()
 	integer := func(id, v, dflt uint64) {
 		if v != dflt {

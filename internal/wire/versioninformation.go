@@ -36,6 +36,7 @@ func parseVersionInformation(b []byte) (i VersionInformation, ok bool) {
 		return i, false
 	}
 	i.Chosen = Version(binary.BigEndian.Uint32(b))
+	i.Available = slices.Grow(i.Available, len(b)/4-1)
 	for b = b[4:]; len(b) > 0; b = b[4:] {
 		i.Available = append(i.Available, Version(binary.BigEndian.Uint32(b)))
 	}
