@@ -82,26 +82,17 @@ func serveDatagrams(peer string, cfg serverConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	go func() {
+	accept(l, func(c net.Conn) {
+		var question [1]byte
 		for {
-			c, err := l.Accept()
-			if err != nil {
+			if _, err := io.ReadFull(c, question[:]); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				var question [1]byte
-				for {
-					if _, err := io.ReadFull(c, question[:]); err != nil {
-						return
-					}
-					if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(received.Load()))); err != nil {
-						return
-					}
-				}
-			}()
+			if _, err := c.Write(binary.BigEndian.AppendUint64(nil, uint64(received.Load()))); err != nil {
+				return
+			}
 		}
-	}()
+	})
 	return addr + " " + l.Addr().String(), nil
 }
 

@@ -13,28 +13,14 @@ import (
 func init() { datagramPeers["quic-go"] = quicGo{} }
 
 func (quicGo) serveDatagrams(cfg serverConfig, received *atomic.Int64) (string, error) {
-	l, err := quic.ListenAddr(cfg.addr, &tls.Config{Certificates: []tls.Certificate{cfg.cert}, NextProtos: []string{rawALPN}},
-		&quic.Config{EnableDatagrams: true})
-	if err != nil {
-		return "", err
-	}
-	go func() {
+	return acceptQuicGo(cfg, &quic.Config{EnableDatagrams: true}, func(c *quic.Conn) {
 		for {
-			c, err := l.Accept(context.Background())
-			if err != nil {
+			if _, err := c.ReceiveDatagram(context.Background()); err != nil {
 				return
 			}
-			go func() {
-				for {
-					if _, err := c.ReceiveDatagram(context.Background()); err != nil {
-						return
-					}
-					received.Add(1)
-				}
-			}()
+			received.Add(1)
 		}
-	}()
-	return l.Addr().String(), nil
+	})
 }
 
 func (quicGo) dialDatagrams(ctx context.Context, addr string, cfg *tls.Config, _ int) (datagramConn, error) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/dunlin-quic/dunlin/bench/internal/marked"
 )
 
 // The document of results. What lies between the markers is written by the program, the rest of the file by people.
@@ -47,7 +49,7 @@ var describe = map[string]string{
 	"resumed-raw":        "The same with TLS sessions resumed.",
 	"datagrams-1200":     "Unreliable datagrams of 1,200 bytes, at the highest rate found at which less than 0.1 % is lost.",
 	"datagrams-100":      "Unreliable datagrams of 100 bytes, at the highest rate found at which less than 0.1 % is lost.",
-	"lossy":              "Download over 100 Mbit/s and 50 ms there and back, with 1 % of the packets lost in each direction.",
+	"lossy":              "Download over 100 Mbit/s and 50 ms there and back, with a queue of one bandwidth-delay product and 1 % of the packets lost in each direction: the same ones, by index, for all peers. As many transfers at once as do not disturb each other.",
 	"idle":               "Memory and goroutines of connections that rest after one request each.",
 	"growth-connections": "Small requests on 100 connections, alone and beside idle connections.",
 	growthStreams:        "100 small requests at a time on one connection, alone and beside open streams.",
@@ -61,21 +63,12 @@ func (r *results) document(folder, baseline string) error {
 		return err
 	}
 	file := filepath.Join(folder, documentFile)
-	old, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		old, err = []byte(documentFrame), nil
-	}
-	if err != nil {
-		return err
-	}
-	before, rest, ok := bytes.Cut(old, []byte(beginMark))
-	_, after, ok2 := bytes.Cut(rest, []byte(endMark))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: the markers %s and %s are missing", file, beginMark, endMark)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(file, []byte(documentFrame), 0o666); err != nil {
+			return err
+		}
 	}
 	var b bytes.Buffer
-	b.Write(before)
-	fmt.Fprintf(&b, "%s\n\n", beginMark)
 	r.describe(&b)
 	for _, p := range plots {
 		fmt.Fprintf(&b, "![%s](%s/%s)\n\n", p.title, plotFolder, p.file)
@@ -90,9 +83,7 @@ func (r *results) document(folder, baseline string) error {
 		w.table(baseline).write(&b, true)
 		b.WriteByte('\n')
 	}
-	b.WriteString(endMark)
-	b.Write(after)
-	return os.WriteFile(file, b.Bytes(), 0o666)
+	return marked.Replace(file, beginMark, endMark, b.Bytes())
 }
 
 // describeTargets writes what became of the targets.

@@ -135,6 +135,9 @@ func (t *floorTLS) feed(data []byte) error {
 			return err
 		}
 	}
+	if t.answered {
+		return t.conn.Close()
+	}
 	return nil
 }
 
@@ -204,7 +207,6 @@ func serveFloorHandshakes(cfg serverConfig) (string, error) {
 			return err
 		}
 		if t.answered {
-			t.conn.Close()
 			delete(conns, from)
 		}
 		return s.say(t.take(), from)
@@ -231,7 +233,6 @@ func visitFloor(addr string, cfg *tls.Config) error {
 	if err != nil {
 		return err
 	}
-	defer t.conn.Close()
 	for !t.answered {
 		if err := s.say(t.take(), remote); err != nil {
 			return err
@@ -297,34 +298,25 @@ func serveFloorTLS(cfg serverConfig) (string, error) {
 		return "", err
 	}
 	config := floorServerTLS(cfg.cert)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				sides, in := make([]*floorTLS, handshakesAtOnce), bufio.NewReader(c)
-				for err := error(nil); err == nil; {
-					err = readFloorMessage(in, func(i byte) (_ *floorTLS, err error) {
-						if t := sides[i]; t == nil || t.answered {
-							sides[i], err = newFloorTLS(config, true, false)
-						}
-						return sides[i], err
-					})
-					if err == nil {
-						err = writeFloorMessage(c, sides)
-					}
+	accept(l, func(c net.Conn) {
+		sides, in := make([]*floorTLS, handshakesAtOnce), bufio.NewReader(c)
+		for err := error(nil); err == nil; {
+			err = readFloorMessage(in, func(i byte) (_ *floorTLS, err error) {
+				if t := sides[i]; t == nil || t.answered {
+					sides[i], err = newFloorTLS(config, true, false)
 				}
-			}()
+				return sides[i], err
+			})
+			if err == nil {
+				err = writeFloorMessage(c, sides)
+			}
 		}
-	}()
+	})
 	return l.Addr().String(), nil
 }
 
-// floorLoops is how many goroutines have handshakes under way, as each waits for the server half of the time.
-const floorLoops = 2
+// floorLoops is how many goroutines have handshakes under way, for each waits for the server half of the time.
+const floorLoops = 4
 
 // floorTLS makes handshakes for size seconds, as many at once as other peers.
 func (c *clientEnv) floorTLS(resumed bool) (float64, error) {
@@ -352,7 +344,6 @@ func (c *clientEnv) floorTLS(resumed bool) (float64, error) {
 			if sides[i], err = newFloorTLS(clients[loop*each+i].tls, false, false); err != nil {
 				return err
 			}
-			defer sides[i].conn.Close()
 		}
 		for !sides[0].answered {
 			if err := writeFloorMessage(conn, sides); err != nil {

@@ -141,15 +141,11 @@ func (s *idleSample) goroutines(f [2]footprint) float64 {
 // measureIdle runs a server and a client of a peer once.
 func (r *run) measureIdle() ([]sample, error) {
 	s := &idleSample{Connections: r.size}
-	server, err := start(nil, r.args("server")...)
+	server, addr, err := r.server()
 	if err != nil {
 		return nil, err
 	}
 	defer server.stop()
-	var addr string
-	if err := server.out.Decode(&addr); err != nil {
-		return nil, server.why("server", err)
-	}
 	ask := func(p *process, d time.Duration, f *footprint) error {
 		if _, err := fmt.Fprintln(p.in, d); err != nil {
 			return err

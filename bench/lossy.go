@@ -83,9 +83,9 @@ func (r *run) measureLossy() ([]sample, error) {
 		return nil, err
 	}
 	defer server.stop()
-	var addr string
-	if err := server.out.Decode(&addr); err != nil {
-		return nil, server.why("server", err)
+	addr, err := server.address()
+	if err != nil {
+		return nil, err
 	}
 	client, err := begin(1, "client", "-addr", addr)
 	if err != nil {

@@ -49,7 +49,7 @@ func bench(args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&works, "work", "", "comma-separated works, by default all")
 	flags.StringVar(&peers, "peers", "", "comma-separated peers, by default all that can do the work")
 	flags.IntVar(&s.runs, "runs", 0, "runs of each peer, interleaved; medians are printed (default 5, with -quick 3)")
-	flags.BoolVar(&s.quick, "quick", false, "little work, three runs, and without lossy, idle and growth works unless there is -docs: about two minutes")
+	flags.BoolVar(&s.quick, "quick", false, "little work and three runs; unless there is -docs, without slow works and single works' floors: about two minutes")
 	flags.StringVar(&s.baseline, "baseline", "", "the peer to divide by, by default quic-go")
 	flags.Float64Var(&s.size, "size", 0, "bytes, seconds or connections of one run, by default the work's own")
 	flags.IntVar(&s.grow, "grow", 9900, "idle connections and open streams of the growth works")
@@ -125,6 +125,7 @@ func (s *settings) again(file string, stdout io.Writer) error {
 		fmt.Fprintf(stdout, "\n%s\n\n", w.Name)
 		w.table(s.baseline).write(stdout, s.markdown)
 	}
+	r.judge(stdout, s.markdown)
 	return s.document(&r)
 }
 
@@ -158,6 +159,7 @@ func (s *settings) measure(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "\n%s\n\n", w.name)
 		m.table(s.baseline).write(stdout, s.markdown)
 	}
+	r.judge(stdout, s.markdown)
 	if s.jsonFile != "" {
 		content, err := json.MarshalIndent(r, "", "\t")
 		if err != nil {
@@ -176,10 +178,15 @@ func (s *settings) measure(args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
+// hasty reports whether a first impression is all that is wanted, without what takes long and without the floors of single works.
+func (s *settings) hasty() bool {
+	return s.quick && s.docs == "" && s.works == nil && s.peers == nil
+}
+
 // selected returns the works to do.
 func (s *settings) selected() ([]work, error) {
 	if s.works == nil {
-		return slices.DeleteFunc(slices.Clone(works), func(w work) bool { return s.quick && s.docs == "" && w.slow() }), nil
+		return slices.DeleteFunc(slices.Clone(works), func(w work) bool { return s.hasty() && w.slow() }), nil
 	}
 	var selected []work
 	for _, name := range s.works {
@@ -201,7 +208,11 @@ func (s *settings) measureWork(w work, stderr io.Writer) measured {
 	if s.size > 0 {
 		m.Size = s.size
 	}
-	for _, peer := range w.peers() {
+	peers := w.peers()
+	if s.hasty() {
+		peers = w.libraries()
+	}
+	for _, peer := range peers {
 		if s.peers == nil || slices.Contains(s.peers, peer) {
 			m.Peers = append(m.Peers, peerSamples{Peer: peer})
 		}

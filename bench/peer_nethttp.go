@@ -70,22 +70,13 @@ func (tlsTCP) serve(cfg serverConfig) (string, error) {
 	return l.Addr().String(), nil
 }
 
-// serveTLS accepts connections in the background.
+// serveTLS serves connections in the background.
 func serveTLS(l net.Listener) {
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				rawHandler(tlsStream{c.(*tls.Conn)})
-				// To close with something unread, and be it the client's end of stream, would reset the connection.
-				io.Copy(io.Discard, c)
-			}()
-		}
-	}()
+	accept(l, func(c net.Conn) {
+		rawHandler(tlsStream{c.(*tls.Conn)})
+		// To close with something unread, and be it the client's end of stream, would reset the connection.
+		io.Copy(io.Discard, c)
+	})
 }
 
 func (tlsTCP) dial(ctx context.Context, addr string, cfg *tls.Config) (rawConn, error) {

@@ -78,8 +78,21 @@ type quicGo struct{}
 const rawALPN = "bench"
 
 func (quicGo) serve(cfg serverConfig) (string, error) {
-	l, err := quic.ListenAddr(cfg.addr, &tls.Config{Certificates: []tls.Certificate{cfg.cert}, NextProtos: []string{rawALPN}},
-		&quic.Config{MaxIncomingStreams: 1000})
+	return acceptQuicGo(cfg, &quic.Config{MaxIncomingStreams: 1000}, func(c *quic.Conn) {
+		for {
+			s, err := c.AcceptStream(context.Background())
+			if err != nil {
+				return
+			}
+			go rawHandler(s)
+		}
+	})
+}
+
+// acceptQuicGo starts a server that calls handle for each connection, and returns its address.
+func acceptQuicGo(cfg serverConfig, transport *quic.Config, handle func(*quic.Conn)) (string, error) {
+	tls := &tls.Config{Certificates: []tls.Certificate{cfg.cert}, NextProtos: []string{rawALPN}}
+	l, err := quic.ListenAddr(cfg.addr, tls, transport)
 	if err != nil {
 		return "", err
 	}
@@ -89,15 +102,7 @@ func (quicGo) serve(cfg serverConfig) (string, error) {
 			if err != nil {
 				return
 			}
-			go func() {
-				for {
-					s, err := c.AcceptStream(context.Background())
-					if err != nil {
-						return
-					}
-					go rawHandler(s)
-				}
-			}()
+			go handle(c)
 		}
 	}()
 	return l.Addr().String(), nil

@@ -151,6 +151,22 @@ func (c *child) servePeer(cfg serverConfig) (addr string, err error) {
 	return httpPeers[c.peer].serve(cfg, http.HandlerFunc(handler))
 }
 
+// accept calls handle for each connection of l, in the background.
+func accept(l net.Listener, handle func(net.Conn)) {
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				handle(c)
+			}()
+		}
+	}()
+}
+
 func (c *child) run() error {
 	pool := x509.NewCertPool()
 	pem, err := os.ReadFile(c.certFile)
@@ -317,21 +333,35 @@ func (r *run) measure() ([]sample, error) {
 	case kindLossy:
 		return r.measureLossy()
 	}
-	server, err := start(nil, r.args("server")...)
+	server, addr, err := r.server()
 	if err != nil {
 		return nil, err
 	}
 	defer server.stop()
-	var addr string
-	if err := server.out.Decode(&addr); err != nil {
-		return nil, server.why("server", err)
-	}
 	client, err := start(nil, r.args("client", "-addr", addr)...)
 	if err != nil {
 		return nil, err
 	}
 	defer client.stop()
 	return follow(client, server)
+}
+
+// server starts the peer's server and returns where it listens.
+func (r *run) server() (*process, string, error) {
+	p, err := start(nil, r.args("server")...)
+	if err != nil {
+		return nil, "", err
+	}
+	addr, err := p.address()
+	return p, addr, err
+}
+
+// address returns what a server says first. If it does not, it is stopped.
+func (p *process) address() (addr string, err error) {
+	if err = p.out.Decode(&addr); err != nil {
+		err = p.why("server", err)
+	}
+	return addr, err
 }
 
 // measureAlone runs a work that has both sides in one process.

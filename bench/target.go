@@ -146,6 +146,14 @@ func (m *measured) dunlinAt() string {
 	return ""
 }
 
+// what writes which figure is meant.
+func (t *target) what() string {
+	if t.to == "" {
+		return t.of.name
+	}
+	return t.of.name + " ÷ " + t.to + "'s"
+}
+
 // bounded writes the bound as the table has it.
 func (t *target) bounded() string {
 	sign := map[[2]bool]string{{true, false}: "≥", {true, true}: ">", {false, false}: "≤", {false, true}: "<"}[[2]bool{t.of.more, t.strict}]
@@ -176,9 +184,11 @@ type outcome struct {
 	dunlin reached
 	base   float64 // the figure of the peer to divide by
 	floors []reached
+	// missing is set if runs failed, of Dunlin or of the peer to divide by, so that there is no figure.
+	missing bool
 }
 
-// outcome returns false if what the target is about was not measured.
+// outcome returns false if the target's work was not done.
 func (t *target) outcome(r *results) (o outcome, ok bool) {
 	for i := range r.Works {
 		if r.Works[i].Name == t.work {
@@ -197,11 +207,9 @@ func (t *target) outcome(r *results) (o outcome, ok bool) {
 		return reached{peer, f, f / o.base}
 	}
 	o.dunlin = of(o.m.dunlinAt())
-	if o.base == 0 || len(o.m.samples(o.dunlin.peer)) == 0 {
-		return o, false
-	}
+	o.missing = o.base == 0 || o.dunlin.peer == ""
 	for _, p := range o.m.Peers {
-		if f := of(p.Peer); isFloor(p.Peer) && p.Peer != t.to && f.figure > 0 {
+		if f := of(p.Peer); isFloor(p.Peer) && p.Peer != t.to && f.figure > 0 && !o.missing {
 			o.floors = append(o.floors, f)
 		}
 	}
@@ -212,7 +220,10 @@ func isFloor(peer string) bool { return strings.HasPrefix(peer, "floor") }
 
 // verdict says what the floors make of a target.
 func (o *outcome) verdict() string {
-	if o.met(o.dunlin.value) {
+	switch {
+	case o.missing:
+		return "not measured"
+	case o.met(o.dunlin.value):
 		return "met"
 	}
 	var missing []string
@@ -247,31 +258,35 @@ func (r *results) outcomes() []outcome {
 func targetTable(all []outcome) *table {
 	t := &table{header: []string{"work", "target", "reached", "floors", "verdict"}}
 	for _, o := range all {
-		what := o.of.name
-		if o.to != "" {
-			what += " ÷ " + o.to + "'s"
-		}
 		var floors []string
 		for _, f := range o.floors {
 			floors = append(floors, fmt.Sprintf("%.2f (%s)", f.value, f.peer))
 		}
-		t.add(o.work, what+" "+o.bounded(), fmt.Sprintf("%.2f", o.dunlin.value), strings.Join(floors, ", "), o.verdict())
+		reached := ""
+		if !o.missing {
+			reached = fmt.Sprintf("%.2f", o.dunlin.value)
+		}
+		t.add(o.work, o.what()+" "+o.bounded(), reached, strings.Join(floors, ", "), o.verdict())
 	}
 	return t
+}
+
+// judge prints what became of the targets.
+func (r *results) judge(out io.Writer, markdown bool) {
+	if all := r.outcomes(); len(all) > 0 {
+		fmt.Fprint(out, "\ntargets\n\n")
+		targetTable(all).write(out, markdown)
+	}
 }
 
 // between says in a paragraph for each target that was missed what stands between.
 func between(out io.Writer, all []outcome) {
 	said := map[string]bool{}
 	for _, o := range all {
-		if o.met(o.dunlin.value) {
+		if o.missing || o.met(o.dunlin.value) {
 			continue
 		}
-		what := o.of.name
-		if o.to != "" {
-			what += " ÷ " + o.to + "'s"
-		}
-		fmt.Fprintf(out, "- **%s**, %s: %s asked for, %.2f reached. Dunlin %s", o.work, what, o.bounded(), o.dunlin.value,
+		fmt.Fprintf(out, "- **%s**, %s: %s asked for, %.2f reached. Dunlin %s", o.work, o.what(), o.bounded(), o.dunlin.value,
 			o.of.format(o.m, o.dunlin.figure))
 		if o.to != "" {
 			fmt.Fprintf(out, ", %s %s", o.to, o.of.format(o.m, o.base))

@@ -119,7 +119,7 @@ var works = []work{
 	{"growth-window", "GiB", kindWindow, growWindow, 16 * mib, 64 * mib},
 }
 
-// slow reports whether -quick leaves a work out unless it is named, or all are wanted for the document.
+// slow reports whether a work takes too long for a first impression.
 func (w *work) slow() bool {
 	return w.kind == kindIdle || w.kind == kindGrowth || w.kind == kindWindow || w.kind == kindLossy
 }

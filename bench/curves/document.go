@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/bench/internal/marked"
 	"github.com/dunlin-quic/dunlin/internal/simnet/curves"
 )
 
@@ -18,18 +18,7 @@ const (
 
 // document writes the tables into a document.
 func document(file string, bulk, lossy, staggered, rivals group) error {
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := bytes.Cut(old, []byte(beginMark))
-	_, after, ok2 := bytes.Cut(rest, []byte(endMark))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s: the markers %s and %s are missing", file, beginMark, endMark)
-	}
 	var b bytes.Buffer
-	b.Write(before)
-	fmt.Fprintf(&b, "%s\n\n", beginMark)
 	fmt.Fprint(&b, "### One flow\n\n| path | queue | controller | used % | queueing delay, ms | dropped % |\n| --- | --- | --- | --: | --: | --: |\n")
 	for _, m := range bulk {
 		parts := strings.Split(m.Name, "/")
@@ -52,9 +41,7 @@ func document(file string, bulk, lossy, staggered, rivals group) error {
 			plain(curves.RateName(m.Rate)), m.RTT, m.Queue, 100*m.Shares[0], 100*m.Shares[1], m.Fair, 100*m.Used,
 			milliseconds(m.Delay), 100*m.Drops)
 	}
-	fmt.Fprintf(&b, "\n%s", endMark)
-	b.Write(after)
-	return os.WriteFile(file, b.Bytes(), 0o666)
+	return marked.Replace(file, beginMark, endMark, b.Bytes())
 }
 
 func plain(name string) string { return strings.ReplaceAll(name, "∕", "/") }
