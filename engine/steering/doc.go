@@ -1,10 +1,10 @@
-// Package steering lets several endpoints share one UDP address, in one process or in many: the workers of a fleet on one
-// machine, or the old and the new process of a server that restarts. Each is a [Member] of a group, with a socket of its
+// Package steering lets several endpoints share UDP addresses, in one process or in many: the workers of a fleet on one
+// machine, or the old and the new process of a server that restarts. Each is a [Member] of a group, with sockets of its
 // own (SO_REUSEPORT), and every packet finds the member whose connection it belongs to, also after its client has moved
 // to another address. New connections go to the members that accept them: one that drains gets no more, so that a restart
 // loses neither a connection nor an attempt at one.
 //
-//	m, err := steering.Join(&steering.Config{Dir: "/run/myserver", Address: ":4433"})
+//	m, err := steering.Join(&steering.Config{Dir: "/run/myserver", Addresses: []string{":4433"}})
 //	cfg := &engine.ListenConfig{QUIC: quicConfig, NewApplication: newApplication}
 //	m.Configure(&cfg.Endpoint)
 //	e, err := engine.NewEndpoint(&cfg.Endpoint, m.Sockets()...)
@@ -12,7 +12,7 @@
 //	...
 //	err = e.Shutdown(ctx)      // no new ones any more; returns when those that it has are done
 //
-// With http3 it is http3.Server.Engine that bears the configuration, and http3.Listen that takes the sockets. To restart, a
+// With http3 it is http3.Server.Engine that bears the configuration, and http3.NewListener that takes the sockets. To restart, a
 // new process joins and listens, and only then the old one shuts down.
 //
 // # How it works

@@ -26,7 +26,7 @@ func Example() {
 	cert, _ := testcert.Get()
 
 	start := func(address string) (*steering.Member, *engine.Endpoint) {
-		m, err := steering.Join(&steering.Config{Dir: dir, Address: address})
+		m, err := steering.Join(&steering.Config{Dir: dir, Addresses: []string{address}})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func Example() {
 	}
 
 	first, old := start("127.0.0.1:0")
-	second, next := start(first.Addr().String())
+	second, next := start(first.Addrs()[0].String())
 	fmt.Println("members", first.Number(), "and", second.Number(), "share an address:", old.LocalAddr() == next.LocalAddr())
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

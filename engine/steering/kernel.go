@@ -14,49 +14,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is the part of a group that is in the kernel: the sockets of the members by their numbers, and the numbers of those
-// who accept connections. The program that reads them is attached to the sockets, and stays as long as one of them does.
+// kernel is the part of a group that is in the kernel: for each address the sockets of the members by their numbers, and the
+// numbers of those who accept connections. The programs that read them are attached to the sockets, and stay as long as one of
+// an address does.
 type kernel struct {
-	sockets, accepting *ebpf.Map
+	accepting *ebpf.Map
+	sockets   []*ebpf.Map
 }
 
-// newKernel makes the maps and attaches the program to the group of sockets that socket is in.
-func newKernel(x ids, socket syscall.RawConn) (k *kernel, err error) {
+// newKernel makes the maps and attaches the programs to the groups of sockets that those of the first member are in.
+func newKernel(x ids, sockets []syscall.RawConn) (k *kernel, err error) {
 	k = &kernel{}
 	defer func() {
 		if err != nil {
 			k.close()
 		}
 	}()
-	if k.sockets, err = ebpf.NewMap(&ebpf.MapSpec{
-		Name: "dunlin_sockets", Type: ebpf.ReusePortSockArray, KeySize: 4, ValueSize: 8, MaxEntries: maxNumber + 1,
-	}); err != nil {
-		return nil, err
-	}
 	if k.accepting, err = ebpf.NewMap(&ebpf.MapSpec{
 		Name: "dunlin_accept", Type: ebpf.Array, KeySize: 4, ValueSize: acceptingSize, MaxEntries: 1,
 	}); err != nil {
 		return nil, err
 	}
-	program, err := ebpf.NewProgram(newProgram(x, k.sockets, k.accepting))
+	for _, s := range sockets {
+		if err = k.attach(x, s); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// attach makes the map of an address, and attaches the program to the sockets that are or will be bound to it.
+func (k *kernel) attach(x ids, socket syscall.RawConn) error {
+	sockets, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "dunlin_sockets", Type: ebpf.ReusePortSockArray, KeySize: 4, ValueSize: 8, MaxEntries: maxNumber + 1,
+	})
 	if err != nil {
-		return nil, err
+		return err
+	}
+	k.sockets = append(k.sockets, sockets)
+	program, err := ebpf.NewProgram(newProgram(x, sockets, k.accepting))
+	if err != nil {
+		return err
 	}
 	defer program.Close() // the sockets keep it
 	if e := socket.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_EBPF, program.FD())
 	}); e != nil {
-		err = e
-	}
-	return k, err
-}
-
-// add gives a member its socket. When the socket is closed it goes by itself.
-func (k *kernel) add(number uint8, socket syscall.RawConn) (err error) {
-	if e := socket.Control(func(fd uintptr) { err = k.sockets.Put(uint32(number), uint64(fd)) }); e != nil {
 		return e
 	}
 	return err
+}
+
+// add gives a member its sockets. One that is closed goes by itself.
+func (k *kernel) add(number uint8, sockets []syscall.RawConn) (err error) {
+	for i, s := range sockets {
+		if e := s.Control(func(fd uintptr) { err = k.sockets[i].Put(uint32(number), uint64(fd)) }); e != nil {
+			return e
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setAccepting says who accepts connections.
@@ -67,9 +86,12 @@ func (k *kernel) setAccepting(numbers []byte) error {
 }
 
 func (k *kernel) close() {
-	if k != nil {
-		k.sockets.Close() // a nil map too
-		k.accepting.Close()
+	if k == nil {
+		return
+	}
+	k.accepting.Close() // a nil map too
+	for _, m := range k.sockets {
+		m.Close()
 	}
 }
 
@@ -79,8 +101,8 @@ const patience = 2 * time.Second
 // errNoMaps says that a member that is there does without the kernel, so that all must.
 var errNoMaps = errors.New("a member of the group has no part in the kernel")
 
-// askKernel asks the member at a Unix socket for the maps.
-func askKernel(name string) (*kernel, error) {
+// askKernel asks the member at a Unix socket for the maps of a group with so many addresses.
+func askKernel(name string, addresses int) (*kernel, error) {
 	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Net: "unixpacket", Name: name})
 	if err != nil {
 		return nil, err
@@ -93,7 +115,7 @@ func askKernel(name string) (*kernel, error) {
 		return nil, err
 	}
 	var answer [1]byte
-	rights := make([]byte, unix.CmsgSpace(2*4))
+	rights := make([]byte, unix.CmsgSpace((1+maxAddresses)*4))
 	_, n, _, _, err := c.ReadMsgUnix(answer[:], rights)
 	if err != nil {
 		return nil, err
@@ -102,26 +124,49 @@ func askKernel(name string) (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if answer[0] != askForMaps || len(fds) != 2 {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
-		return nil, errNoMaps
+	maps, err := adopt(fds)
+	if err != nil {
+		return nil, err
 	}
 	k := &kernel{}
-	if k.sockets, err = ebpf.NewMapFromFD(fds[0]); err != nil {
-		unix.Close(fds[1])
-		return nil, err
+	if len(maps) > 0 {
+		k.accepting, k.sockets = maps[0], maps[1:]
 	}
-	if k.accepting, err = ebpf.NewMapFromFD(fds[1]); err != nil {
+	switch {
+	case len(maps) == 0:
+		return nil, errNoMaps
+	case len(maps) != 1+addresses:
+		err = fmt.Errorf("the group has %d addresses, not %d", len(maps)-1, addresses)
+	case k.accepting.Type() != ebpf.Array || k.accepting.ValueSize() != acceptingSize:
+		err = errors.New("the group's maps are of another make")
+	}
+	if err != nil {
 		k.close()
 		return nil, err
-	}
-	if k.sockets.Type() != ebpf.ReusePortSockArray || k.accepting.ValueSize() != acceptingSize {
-		k.close()
-		return nil, errors.New("the group's maps are of another make")
 	}
 	return k, nil
+}
+
+// adopt makes maps of file descriptors, all or none.
+func adopt(fds []int) (maps []*ebpf.Map, err error) {
+	for _, fd := range fds {
+		var m *ebpf.Map
+		if err == nil {
+			m, err = ebpf.NewMapFromFD(fd) // which closes it if it fails
+		} else {
+			unix.Close(fd)
+		}
+		if m != nil {
+			maps = append(maps, m)
+		}
+	}
+	if err != nil {
+		for _, m := range maps {
+			m.Close()
+		}
+		return nil, err
+	}
+	return maps, nil
 }
 
 // parseRights returns the file descriptors of a control message; none if there is none.
@@ -147,7 +192,11 @@ func parseRights(control []byte) (fds []int, err error) {
 func (k *kernel) answer(c *net.UnixConn) error {
 	var rights []byte
 	if k != nil {
-		rights = unix.UnixRights(k.sockets.FD(), k.accepting.FD())
+		fds := []int{k.accepting.FD()}
+		for _, m := range k.sockets {
+			fds = append(fds, m.FD())
+		}
+		rights = unix.UnixRights(fds...)
 	}
 	_, _, err := c.WriteMsgUnix([]byte{askForMaps}, rights, nil)
 	return err

@@ -31,12 +31,16 @@ func needKernel(t testing.TB, m *Member) {
 	}
 }
 
-// testJoin joins the group of a folder, at the address of the members before it.
+// testJoin joins the group of a folder, at the address of the members before it unless cfg has others.
 func testJoin(t testing.TB, dir string, addr netip.AddrPort, cfg Config) *Member {
 	t.Helper()
 	cfg.Dir = dir
-	if cfg.Address = addr.String(); !addr.IsValid() {
-		cfg.Address = "127.0.0.1:0"
+	switch {
+	case cfg.Addresses != nil:
+	case addr.IsValid():
+		cfg.Addresses = []string{addr.String()}
+	default:
+		cfg.Addresses = []string{"127.0.0.1:0"}
 	}
 	m, err := Join(&cfg)
 	if err != nil {
@@ -71,7 +75,7 @@ func TestProgram(t *testing.T) {
 			members := []*Member{testJoin(t, dir, a, Config{Number: 9})}
 			needKernel(t, members[0])
 			for range 3 {
-				m := testJoin(t, dir, members[0].Addr(), Config{})
+				m := testJoin(t, dir, members[0].Addrs()[0], Config{})
 				needKernel(t, m)
 				members = append(members, m)
 			}
@@ -88,12 +92,12 @@ type arrivals struct {
 }
 
 func startArrivals(t *testing.T, members []*Member) *arrivals {
-	a := &arrivals{to: members[0].Addr(), came: make(chan [2]byte, 1)}
+	a := &arrivals{to: members[0].Addrs()[0], came: make(chan [2]byte, 1)}
 	for _, m := range members {
 		go func() {
 			msgs := []udp.Message{{Buf: make([]byte, 1<<16)}}
 			for {
-				if _, err := m.socket.ReadBatch(msgs); err != nil {
+				if _, err := m.sockets[0].ReadBatch(msgs); err != nil {
 					return
 				}
 				a.came <- [2]byte{m.number, msgs[0].Buf[msgs[0].N-1]}

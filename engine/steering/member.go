@@ -20,27 +20,31 @@ import (
 
 // Config configures a [Member].
 type Config struct {
-	// Dir is the folder of the group, one for each address that is shared. It is made if it is not there. The file "key" in it
-	// makes the IDs and stateless resets of all members, and is kept from one run to the next. Required.
+	// Dir is the folder of the group. It is made if it is not there. The file "key" in it makes the IDs and stateless resets
+	// of all members, and is kept from one run to the next. Required.
 	Dir string
 	// Number is that of the member, from 1 to 255; connection IDs bear it. Default: the lowest that no other member has.
 	Number uint8
-	// Address is what all members are bound to, as in udp.Listen. Required.
-	Address string
-	// Socket configures the member's socket; its ReusePort is always true.
+	// Addresses are what all members are bound to, as in udp.Listen: the same for all, in the same order, 16 at most. Required.
+	Addresses []string
+	// Socket configures the member's sockets; its ReusePort is always true.
 	Socket udp.Config
 	// NoKernel leaves the kernel out: members pass on what is not theirs. It is for all members of a group or none.
 	NoKernel bool
 }
 
-// Member is one of the endpoints that share an address. Its methods are safe from any goroutine.
+// maxAddresses bounds the maps that are passed on in one message.
+const maxAddresses = 16
+
+// Member is one of the endpoints that share addresses. Its methods are safe from any goroutine.
 type Member struct {
 	number   uint8
 	dir      folder
 	ids      ids
 	resetKey [32]byte
-	socket   udp.Socket
-	inlet    *inlet
+	sockets  []udp.Socket // by address
+	inlets   []*inlet     // likewise
+	box      letterbox
 	kernel   *kernel // nil without
 	why      error   // why it is nil
 	peers    [maxNumber + 1]peer
@@ -49,6 +53,7 @@ type Member struct {
 	leaving  sync.Once
 	left     error
 
+	openInlets        atomic.Int32
 	passed, passDrops atomic.Uint64
 }
 
@@ -64,9 +69,12 @@ type Stats struct {
 // errNoKernel stands for Config.NoKernel.
 var errNoKernel = errors.New("steering: not by the kernel, says the config")
 
-// Join makes a member of the group, with a socket of its own. Packets may wait in it from now on: let its endpoint listen soon. The
+// Join makes a member of the group, with sockets of its own. Packets may wait in them from now on: let its endpoint listen soon. The
 // endpoint that gets the member's sockets ends it; see [Member.Close].
 func Join(cfg *Config) (*Member, error) {
+	if n := len(cfg.Addresses); n == 0 || n > maxAddresses {
+		return nil, fmt.Errorf("steering: %d addresses, not 1 to %d", n, maxAddresses)
+	}
 	dir, err := openFolder(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -81,29 +89,43 @@ func Join(cfg *Config) (*Member, error) {
 		return nil, err
 	}
 	living := dir.living()
-	if m.inlet, err = newInlet(m, cfg.Number); err != nil {
+	if m.number, m.box.l, err = dir.listen(cfg.Number); err != nil {
 		return nil, err
 	}
-	m.number = m.inlet.number
+	if err := m.join(cfg, living); err != nil {
+		m.kernel.close()
+		for _, s := range m.sockets {
+			s.Close()
+		}
+		return nil, errors.Join(err, m.box.l.Close())
+	}
+	m.openInlets.Store(int32(len(m.inlets)))
+	m.box.open(m.kernel, m.deliver)
+	return m, nil
+}
+
+// join opens the sockets and has the others know of them. The caller holds the folder's lock.
+func (m *Member) join(cfg *Config, living []byte) error {
 	sc := cfg.Socket
 	sc.ReusePort = true
-	if m.socket, err = udp.Listen(cfg.Address, &sc); err != nil {
-		return nil, errors.Join(err, m.inlet.l.Close())
+	for _, a := range cfg.Addresses {
+		s, err := udp.Listen(a, &sc)
+		if err != nil {
+			return err
+		}
+		m.sockets = append(m.sockets, s)
+		in, err := newInlet(m, s)
+		if err != nil {
+			return err
+		}
+		m.inlets = append(m.inlets, in)
 	}
 	if m.why = errNoKernel; !cfg.NoKernel {
 		m.kernel, m.why = m.joinKernel(living)
 	}
-	if err := m.setAccepting(func(numbers []byte) []byte { // those who died do not accept
+	return m.setAccepting(func(numbers []byte) []byte { // those who died do not accept
 		return slices.DeleteFunc(numbers, func(n byte) bool { return !slices.Contains(living, n) })
-	}); err != nil {
-		m.kernel.close()
-		return nil, errors.Join(err, m.socket.Close(), m.inlet.l.Close())
-	}
-	if err := m.inlet.open(); err != nil {
-		m.kernel.close()
-		return nil, errors.Join(err, m.socket.Close(), m.inlet.l.Close())
-	}
-	return m, nil
+	})
 }
 
 func (m *Member) makeKeys() error {
@@ -121,27 +143,31 @@ func (m *Member) makeKeys() error {
 	return err
 }
 
-// joinKernel has the kernel know the member's socket: in the maps of the members that live, or, if there are none, in new ones.
+// joinKernel has the kernel know the member's sockets: in the maps of the members that live, or, if there are none, in new ones.
 func (m *Member) joinKernel(living []byte) (k *kernel, err error) {
-	socket, err := udp.File(m.socket)
-	if err != nil {
-		return nil, err
-	}
-	defer socket.Close()
-	var rc syscall.RawConn
-	if rc, err = socket.SyscallConn(); err != nil {
-		return nil, err
+	var sockets []syscall.RawConn
+	for _, s := range m.sockets {
+		f, err := udp.File(s)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		rc, err := f.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		sockets = append(sockets, rc)
 	}
 	if len(living) == 0 {
-		k, err = newKernel(m.ids, rc)
+		k, err = newKernel(m.ids, sockets)
 	}
 	for _, n := range living {
-		if k, err = askKernel(m.dir.socket(n)); err == nil {
+		if k, err = askKernel(m.dir.socket(n), len(sockets)); err == nil {
 			break
 		}
 	}
 	if err == nil {
-		if err = k.add(m.number, rc); err != nil {
+		if err = k.add(m.number, sockets); err != nil {
 			k.close()
 		}
 	}
@@ -151,11 +177,26 @@ func (m *Member) joinKernel(living []byte) (k *kernel, err error) {
 	return k, nil
 }
 
+// deliver gives an inlet what another member has passed on.
+func (m *Member) deliver(in udp.Message) {
+	for _, i := range m.inlets {
+		if i.is(in.Local) {
+			i.Deliver(in) // counts what it has no room for
+			return
+		}
+	}
+}
+
 // Number returns the member's number.
 func (m *Member) Number() uint8 { return m.number }
 
-// Addr returns the address that the group shares.
-func (m *Member) Addr() netip.AddrPort { return m.socket.LocalAddr() }
+// Addrs returns the addresses that the group shares.
+func (m *Member) Addrs() (all []netip.AddrPort) {
+	for _, s := range m.sockets {
+		all = append(all, s.LocalAddr())
+	}
+	return all
+}
 
 // Kernel returns nil if the kernel steers, and otherwise why it does not: the system does not permit it (EPERM), for example.
 func (m *Member) Kernel() error { return m.why }
@@ -172,17 +213,25 @@ func (m *Member) Configure(cfg *engine.EndpointConfig) {
 	}
 }
 
-// Sockets returns the sockets for the endpoint: the member's own, and one through which it gets what others pass on. Give the
-// endpoint both: it owns them from then on.
-func (m *Member) Sockets() []udp.Socket { return []udp.Socket{m.socket, m.inlet} }
+// Sockets returns the sockets for the endpoint: the member's own, and for each of them one through which it gets what others pass
+// on. Give the endpoint all of them: it owns them from then on.
+func (m *Member) Sockets() []udp.Socket {
+	all := slices.Clone(m.sockets)
+	for _, i := range m.inlets {
+		all = append(all, i)
+	}
+	return all
+}
 
 // Stats returns the counters.
 func (m *Member) Stats() Stats {
-	in := m.inlet.Stats()
-	return Stats{
-		Kernel: m.kernel != nil, Passed: m.passed.Load(), PassDrops: m.passDrops.Load(),
-		Received: in.DatagramsReceived, ReceiveDrops: in.ReceiveDrops,
+	s := Stats{Kernel: m.kernel != nil, Passed: m.passed.Load(), PassDrops: m.passDrops.Load()}
+	for _, i := range m.inlets {
+		in := i.Stats()
+		s.Received += in.DatagramsReceived
+		s.ReceiveDrops += in.ReceiveDrops
 	}
+	return s
 }
 
 // Generate implements quic.ConnectionIDGenerator.
@@ -238,12 +287,18 @@ func (m *Member) setAccepting(change func([]byte) []byte) error {
 }
 
 // Close ends a member whose sockets no endpoint has got; otherwise the endpoint's Close does.
-func (m *Member) Close() error { return errors.Join(m.socket.Close(), m.inlet.Close()) }
+func (m *Member) Close() error {
+	var errs []error
+	for _, s := range m.Sockets() {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // leave is called once the endpoint is done with the member.
 func (m *Member) leave() error {
 	m.leaving.Do(func() {
-		m.left = errors.Join(m.Drain(), m.inlet.shut())
+		m.left = errors.Join(m.Drain(), m.box.close())
 		m.kernel.close()
 		for i := range m.peers {
 			m.peers[i].close()

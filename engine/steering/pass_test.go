@@ -17,7 +17,7 @@ import (
 func (m *Member) next(t *testing.T) udp.Message {
 	t.Helper()
 	msgs := []udp.Message{{Buf: make([]byte, 1<<16)}}
-	if _, err := m.inlet.ReadBatch(msgs); err != nil {
+	if _, err := m.inlets[0].ReadBatch(msgs); err != nil {
 		t.Fatal(err)
 	}
 	return msgs[0]
@@ -27,21 +27,21 @@ func (m *Member) next(t *testing.T) udp.Message {
 func TestPass(t *testing.T) {
 	dir := t.TempDir()
 	draining := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
-	other := testJoin(t, dir, draining.Addr(), Config{NoKernel: true})
-	dead := testJoin(t, dir, draining.Addr(), Config{NoKernel: true})
+	other := testJoin(t, dir, draining.Addrs()[0], Config{NoKernel: true})
+	dead := testJoin(t, dir, draining.Addrs()[0], Config{NoKernel: true})
 	ofDraining, ofOther, ofDead := bytesOf(draining.Generate()), bytesOf(other.Generate()), bytesOf(dead.Generate())
 	if err := dead.Open(); err != nil {
 		t.Fatal(err)
 	}
 	// It dies without leaving.
-	dead.inlet.l.SetUnlinkOnClose(false)
-	dead.inlet.l.Close()
+	dead.box.l.SetUnlinkOnClose(false)
+	dead.box.l.Close()
 	if err := other.Open(); err != nil {
 		t.Fatal(err)
 	}
 	unknown := []byte("a client")
 	in := udp.Message{
-		Local: draining.Addr(), Remote: netip.MustParseAddrPort("[fe80::1%eth0]:1234"), ECN: 3,
+		Local: draining.Addrs()[0], Remote: netip.MustParseAddrPort("[fe80::1%eth0]:1234"), ECN: 3,
 	}
 	check := func(from *Member, forwarded uint8, d []byte, to *Member) {
 		t.Helper()
@@ -94,9 +94,9 @@ func TestPass(t *testing.T) {
 func TestInletIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	from := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
-	to := testJoin(t, dir, from.Addr(), Config{NoKernel: true})
+	to := testJoin(t, dir, from.Addrs()[0], Config{NoKernel: true})
 	d := append(shortHeader(bytesOf(to.Generate())), make([]byte, 60000)...)
-	in := udp.Message{Local: from.Addr(), Remote: from.Addr()}
+	in := udp.Message{Local: from.Addrs()[0], Remote: from.Addrs()[0]}
 	for to.Stats().ReceiveDrops == 0 && from.Stats().PassDrops == 0 {
 		if !from.Pass(&in, d) {
 			t.Fatal("not passed on")
@@ -110,8 +110,8 @@ func TestInletIsBounded(t *testing.T) {
 func TestPassAllocations(t *testing.T) {
 	dir := t.TempDir()
 	from := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
-	testJoin(t, dir, from.Addr(), Config{NoKernel: true})
-	in := udp.Message{Local: from.Addr(), Remote: from.Addr()}
+	testJoin(t, dir, from.Addrs()[0], Config{NoKernel: true})
+	in := udp.Message{Local: from.Addrs()[0], Remote: from.Addrs()[0]}
 	mine, nobodys := shortHeader(bytesOf(from.Generate())), longHeader([]byte("a client"))
 	if n := testing.AllocsPerRun(100, func() {
 		from.Pass(&in, mine)
@@ -135,15 +135,15 @@ func TestJoinErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(short, "key"), []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := m.Addr().String()
+	address := m.Addrs()[0].String()
 	for name, cfg := range map[string]Config{
-		"no folder":         {Address: address},
-		"others may write":  {Dir: open, Address: address},
-		"a broken key":      {Dir: short, Address: address},
-		"a number taken":    {Dir: dir, Address: address, Number: 3},
-		"no such address":   {Dir: t.TempDir(), Address: "nowhere"},
-		"not a folder":      {Dir: filepath.Join(short, "key"), Address: address},
-		"too long a folder": {Dir: filepath.Join(short, string(bytes.Repeat([]byte("a"), 120))), Address: address},
+		"no folder":         {Addresses: []string{address}},
+		"others may write":  {Dir: open, Addresses: []string{address}},
+		"a broken key":      {Dir: short, Addresses: []string{address}},
+		"a number taken":    {Dir: dir, Addresses: []string{address}, Number: 3},
+		"no such address":   {Dir: t.TempDir(), Addresses: []string{"nowhere"}},
+		"not a folder":      {Dir: filepath.Join(short, "key"), Addresses: []string{address}},
+		"too long a folder": {Dir: filepath.Join(short, string(bytes.Repeat([]byte("a"), 120))), Addresses: []string{address}},
 	} {
 		if m, err := Join(&cfg); err == nil {
 			t.Errorf("%s: no error", name)
@@ -154,9 +154,9 @@ func TestJoinErrors(t *testing.T) {
 	if err := m.Open(); err != nil {
 		t.Fatal(err)
 	}
-	m.inlet.l.SetUnlinkOnClose(false)
-	m.inlet.l.Close()
-	again := testJoin(t, dir, m.Addr(), Config{Number: 3, NoKernel: true})
+	m.box.l.SetUnlinkOnClose(false)
+	m.box.l.Close()
+	again := testJoin(t, dir, m.Addrs()[0], Config{Number: 3, NoKernel: true})
 	if again.Number() != 3 || len(again.dir.accepting()) != 0 {
 		t.Errorf("member %d, accepting %v", again.Number(), again.dir.accepting())
 	}

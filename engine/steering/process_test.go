@@ -60,7 +60,7 @@ func TestMemberProcess(t *testing.T) {
 	}
 	defer e.Close()
 	tell := func(err error) {
-		r := report{Number: m.Number(), Addr: m.Addr(), Stats: m.Stats()}
+		r := report{Number: m.Number(), Addr: m.Addrs()[0], Stats: m.Stats()}
 		if why := m.Kernel(); why != nil {
 			r.NoKernel = why.Error()
 		}
@@ -147,9 +147,9 @@ func (p *process) ask(t *testing.T, word string) report {
 // groupOf starts the first process of a group, and returns the Config of the others.
 func groupOf(t *testing.T, noKernel bool) (*process, Config) {
 	t.Helper()
-	cfg := Config{Dir: t.TempDir(), Address: "127.0.0.1:0", NoKernel: noKernel}
+	cfg := Config{Dir: t.TempDir(), Addresses: []string{"127.0.0.1:0"}, NoKernel: noKernel}
 	p := startProcess(t, cfg)
-	cfg.Address = p.started.Addr.String()
+	cfg.Addresses[0] = p.started.Addr.String()
 	return p, cfg
 }
 
@@ -303,7 +303,15 @@ func TestKernelNotPermitted(t *testing.T) {
 	// A member that could is bound by those who are there.
 	dir := t.TempDir()
 	m := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
-	if err := testJoin(t, dir, m.Addr(), Config{}).Kernel(); !errors.Is(err, errNoMaps) {
+	if err := testJoin(t, dir, m.Addrs()[0], Config{}).Kernel(); !errors.Is(err, errNoMaps) {
+		t.Error(err)
+	}
+	// Maps are by address.
+	dir = t.TempDir()
+	m = testJoin(t, dir, netip.AddrPort{}, Config{})
+	needKernel(t, m)
+	other := Config{Addresses: []string{m.Addrs()[0].String(), "127.0.0.1:0"}}
+	if err := testJoin(t, dir, netip.AddrPort{}, other).Kernel(); err == nil || !strings.Contains(err.Error(), "1 address") {
 		t.Error(err)
 	}
 }
