@@ -2,10 +2,12 @@ package engine_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
 
 	"github.com/dunlin-quic/dunlin/engine"
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/quic"
 	"github.com/dunlin-quic/dunlin/udp"
 )
@@ -55,9 +57,16 @@ func (g *guest) ProcessReads(s *engine.Session) error {
 	return nil
 }
 
+// certificates returns what a server shows and a client trusts: your own here.
+func certificates() (server, client *tls.Config) {
+	certificate, roots := testcert.Get()
+	server = &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"greeting"}}
+	return server, &tls.Config{RootCAs: roots, NextProtos: []string{"greeting"}}
+}
+
 // A server and a client with a protocol of their own.
 func Example() {
-	serverTLS, clientTLS := engine.TestTLS()
+	serverTLS, clientTLS := certificates()
 	l, err := engine.Listen(&engine.ListenConfig{
 		QUIC:           &quic.Config{TLS: serverTLS},
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &greeter{}, nil },
@@ -83,7 +92,7 @@ func Example() {
 
 // A client moves its connection to another socket, such as one on the network that its host has just joined.
 func ExampleConnection_Migrate() {
-	serverTLS, clientTLS := engine.TestTLS()
+	serverTLS, clientTLS := certificates()
 	l, err := engine.Listen(&engine.ListenConfig{
 		QUIC:           &quic.Config{TLS: serverTLS},
 		NewApplication: func(engine.ConnInfo) (engine.ApplicationOverQUIC, error) { return &greeter{}, nil },

@@ -10,13 +10,14 @@ import (
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
 	"github.com/dunlin-quic/dunlin/h3driver"
+	"github.com/dunlin-quic/dunlin/internal/testcert"
 	"github.com/dunlin-quic/dunlin/quic"
 )
 
 // A server that answers each request by its path, and a client that asks one thing. Programs of their own, which follow
 // more events, are in the examples folder.
 func Example() {
-	certificate, roots := h3driver.CertificateForTests()
+	certificate, roots := testcert.Get() // your own here
 
 	// The engine makes a driver for each connection; a goroutine follows its events.
 	listener, err := engine.Listen(&engine.ListenConfig{
