@@ -39,6 +39,7 @@ type Releaser = quic.Releaser
 type outgoing struct {
 	part     Part
 	busy     bool // part is not done
+	taken    bool // part was done, and whole
 	offset   int  // how much of part.Body is taken
 	finished bool // the end of the message has been handed over
 	err      error
@@ -92,7 +93,7 @@ func (s *Stream) hand(p Part) error {
 	if out.finished {
 		return ErrFinished
 	}
-	out.part, out.busy, out.offset = p, true, 0
+	out.part, out.busy, out.taken, out.offset = p, true, false, 0
 	out.finished = p.Fin || p.Trailer != nil
 	return nil
 }
@@ -132,6 +133,15 @@ func (s *Stream) sendAndWait(p Part) (int, error) {
 			return n, errDeadline
 		}
 		s.wait(&out.slot, out.deadline, nil)
+	}
+	return out.result()
+}
+
+// result is what became of the latest Part. Of one that was taken, the peer may have received all and be done with us by the
+// time that its sender looks: the error that this leaves is the next Part's.
+func (out *outgoing) result() (int, error) {
+	if out.taken {
+		return out.offset, nil
 	}
 	return out.offset, out.err
 }
@@ -198,6 +208,14 @@ func (s *Stream) CancelWrite(code h3.ErrCode) {
 	s.d.wake()
 }
 
+// take notes that HTTP/3 has all of the Part, and returns who wants to know.
+func (out *outgoing) take() (done Releaser) {
+	done = out.part.Release
+	out.part, out.busy, out.taken = Part{}, false, true
+	out.slot.Wake()
+	return done
+}
+
 // fail ends the write half and returns who wants to know that the Part is done.
 func (out *outgoing) fail(err error) (done Releaser) {
 	if out.err == nil && !(out.finished && !out.busy) {
@@ -222,10 +240,7 @@ func (s *Stream) advance() (done Releaser, fault error) {
 	}
 	switch {
 	case err == nil:
-		done = out.part.Release
-		out.part, out.busy = Part{}, false
-		out.slot.Wake()
-		return done, nil
+		return out.take(), nil
 	case errors.Is(err, quic.ErrWouldBlock):
 		return nil, nil
 	}
