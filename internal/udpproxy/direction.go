@@ -11,7 +11,7 @@ import (
 type Counters struct {
 	Received, Sent                            uint64
 	Dropped, Duplicated, Reordered, Corrupted uint64
-	Overflowed                                uint64 // dropped because the queue was full
+	Overflowed                                uint64 // dropped because a queue was full
 }
 
 // direction impairs the datagrams that go one way, of all clients.
@@ -25,6 +25,8 @@ type direction struct {
 	queue    held
 	sequence uint64
 	lastDue  time.Time     // of those that keep their order
+	lost     int           // datagrams in a row that were dropped or corrupted
+	passed   time.Time     // when all so far will have passed at the rate
 	wake     chan struct{} // the head of the queue has changed
 }
 
@@ -49,6 +51,7 @@ func (d *direction) pass(data []byte, send func([]byte)) {
 	defer d.mu.Unlock()
 	d.counters.Received++
 	f := d.imp.decide(d.rng, len(data))
+	d.imp.bound(&f, &d.lost)
 	if f.drop {
 		d.counters.Dropped++
 		return
@@ -69,6 +72,19 @@ func (d *direction) pass(data []byte, send func([]byte)) {
 
 // schedule sends now, or queues. Callers hold the lock.
 func (d *direction) schedule(f fate, data []byte, send func([]byte)) {
+	if d.imp.Rate > 0 {
+		now := time.Now()
+		if d.passed.Before(now) {
+			d.passed = now
+		}
+		passed := d.passed.Add(d.imp.passing(len(data)))
+		if passed.Sub(now) > d.imp.passing(d.imp.buffer()) {
+			d.counters.Overflowed++
+			return
+		}
+		d.passed = passed
+		f.delay += passed.Sub(now)
+	}
 	if f.delay == 0 && len(d.queue) == 0 {
 		d.counters.Sent++
 		send(data)

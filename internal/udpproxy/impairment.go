@@ -16,11 +16,15 @@ type Impairment struct {
 	Jitter    time.Duration // up to this much more delay; does not reorder
 	HoldBack  time.Duration // default 5 ms
 	Queue     int           // datagrams held at most, further ones are dropped; default 4,096
+	Burst     int           // how many in a row are dropped or corrupted at most; 0 is any number
+	Rate      int           // bytes a second that pass, one datagram after the other; 0 is any number
+	Buffer    int           // bytes that wait for Rate at most, further datagrams are dropped; default 64 KiB
 }
 
 const (
 	defaultHoldBack = 5 * time.Millisecond
 	defaultQueue    = 4096
+	defaultBuffer   = 64 << 10
 )
 
 // fate is what happens to one datagram.
@@ -56,6 +60,32 @@ func (i *Impairment) holdBack() time.Duration {
 		return i.HoldBack
 	}
 	return defaultHoldBack
+}
+
+// bound spares a datagram that would make a burst too long. lost counts those in a row, of which this may be the next.
+func (i *Impairment) bound(f *fate, lost *int) {
+	*lost++
+	if i.Burst > 0 && *lost > i.Burst {
+		f.drop, f.corruptBit = false, -1
+	}
+	if !f.drop && f.corruptBit < 0 {
+		*lost = 0
+	}
+}
+
+// passing returns how long size bytes take to pass.
+func (i *Impairment) passing(size int) time.Duration {
+	if i.Rate <= 0 {
+		return 0
+	}
+	return time.Duration(int64(size) * int64(time.Second) / int64(i.Rate))
+}
+
+func (i *Impairment) buffer() int {
+	if i.Buffer > 0 {
+		return i.Buffer
+	}
+	return defaultBuffer
 }
 
 func (i *Impairment) queue() int {

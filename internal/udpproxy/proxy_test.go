@@ -204,6 +204,40 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// Datagrams that come faster than the rate wait, and what does not fit is dropped.
+func TestRate(t *testing.T) {
+	const rate, fits = 1000, 50 // bytes a second, datagrams
+	imp := Impairment{Rate: rate, Buffer: fits * 8}
+	client, server, p := newPair(t, Config{ToServer: imp})
+	start := time.Now()
+	sendNumbers(t, client)
+	numbers, _ := receiveNumbers(t, server, fits)
+	if took, least := time.Since(start), time.Duration(fits*8)*time.Second/rate; took < least || !sorted(numbers) {
+		t.Errorf("%d bytes took %v, at least %v expected; in order: %v", fits*8, took, least, sorted(numbers))
+	}
+	if got, _ := p.Counters(); got.Overflowed == 0 {
+		t.Errorf("nothing was dropped: %+v", got)
+	}
+	if f := (&Impairment{Rate: rate}).passing(500); f != time.Second/2 {
+		t.Errorf("500 bytes pass in %v", f)
+	}
+}
+
+// No more in a row are lost than Burst says.
+func TestBurst(t *testing.T) {
+	client, server, p := newPair(t, Config{ToServer: Impairment{Drop: 1, Burst: 3}})
+	sendNumbers(t, client)
+	numbers, _ := receiveNumbers(t, server, count/4)
+	for i, n := range numbers {
+		if n != uint64(4*i+3) {
+			t.Fatalf("those that arrived are %v", numbers)
+		}
+	}
+	if got, _ := p.Counters(); got.Dropped != count-count/4 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestSetImpairments(t *testing.T) {
 	client, server, p := newPair(t, Config{ToServer: Impairment{Drop: 1}})
 	if _, err := client.Write(make([]byte, 8)); err != nil {
