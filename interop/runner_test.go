@@ -201,10 +201,11 @@ func TestRunnerClient(t *testing.T) {
 			}},
 		{name: "longrtt", testCase: "handshake", sizes: []int64{1 << 10}, conns: 1,
 			path: bad(udpproxy.Impairment{Delay: 375 * time.Millisecond})},
+		// The runner's simulator loses no more than three in a row.
 		{name: "handshakeloss", testCase: "multiconnect", sizes: upTo(1<<10, 10), conns: 10,
-			path: bad(udpproxy.Impairment{Drop: 0.3, Delay: 15 * time.Millisecond})},
+			path: bad(udpproxy.Impairment{Drop: 0.3, Burst: 3, Delay: 15 * time.Millisecond})},
 		{name: "handshakecorruption", testCase: "multiconnect", sizes: upTo(1<<10, 10), conns: 10,
-			path: bad(udpproxy.Impairment{Corrupt: 0.3, Delay: 15 * time.Millisecond})},
+			path: bad(udpproxy.Impairment{Corrupt: 0.3, Burst: 3, Delay: 15 * time.Millisecond})},
 		{name: "transferloss", testCase: "transfer", sizes: []int64{2 << 20}, conns: 1,
 			path: bad(udpproxy.Impairment{Drop: 0.02, Delay: 15 * time.Millisecond})},
 		{name: "transfercorruption", testCase: "transfer", sizes: []int64{2 << 20}, conns: 1,
