@@ -104,13 +104,27 @@ func (b *browsed) browse(addr netip.AddrPort, path string, more ...string) map[s
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 4*patience)
 	defer cancel()
+	for range 3 {
+		if result, crashed := b.tryBrowse(ctx, addr, path, more...); !crashed {
+			return result
+		}
+		b.t.Log("Chromium's network service crashed, and the page with it")
+	}
+	b.t.Fatal("Chromium crashes each time")
+	return nil
+}
+
+// tryBrowse opens a page in Chromium and returns what it reports, unless the part of Chromium that speaks with servers crashes. That
+// happens on busy machines, and nobody sends again what the page had asked for.
+func (b *browsed) tryBrowse(ctx context.Context, addr netip.AddrPort, path string, more ...string) (result map[string]any, crashed bool) {
+	b.t.Helper()
 	hash := sha256.Sum256(testIdentity(b.t).cert.Leaf.RawSubjectPublicKeyInfo)
 	origin := fmt.Sprintf("localhost:%d", addr.Port())
 	args := append(chromiumArgs(b.t), "--origin-to-force-quic-on="+origin,
 		"--ignore-certificate-errors-spki-list="+base64.StdEncoding.EncodeToString(hash[:]))
 	cmd := exec.CommandContext(ctx, need(b.t, "chromium"), append(append(args, more...), "https://"+origin+path)...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := &crashLog{crashed: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = out, out
 	killGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
@@ -120,17 +134,34 @@ func (b *browsed) browse(addr netip.AddrPort, path string, more ...string) map[s
 		_ = cmd.Wait()
 	}()
 	select {
-	case result := <-b.results:
+	case result = <-b.results:
 		if result["error"] != nil {
 			b.t.Errorf("the page says: %v", result["error"])
 		}
-		return result
+		return result, false
+	case <-out.crashed:
+		return nil, true
 	case <-ctx.Done():
 		_ = cmd.Cancel()
 		_ = cmd.Wait()
-		b.t.Fatalf("no result from the page; Chromium:\n%s", tail(out.Bytes()))
-		return nil
+		b.t.Fatalf("no result from the page; Chromium:\n%s", tail(out.text.Bytes()))
+		return nil, false
 	}
+}
+
+// crashLog is what Chromium says, of which one line is news.
+type crashLog struct {
+	text    bytes.Buffer
+	once    sync.Once
+	crashed chan struct{}
+}
+
+func (l *crashLog) Write(p []byte) (int, error) {
+	n, err := l.text.Write(p)
+	if bytes.Contains(l.text.Bytes(), []byte("Network service crashed")) {
+		l.once.Do(func() { close(l.crashed) })
+	}
+	return n, err
 }
 
 // want compares what a page says.
@@ -218,12 +249,13 @@ func TestChromiumEarlyHints(t *testing.T) {
 	b.want(got, "how", "early-hints")
 }
 
-// TestChromiumPriorities: on a path with a delay, a script that was asked for last arrives before the pictures that were asked for
-// first, since Chromium says that it is urgent.
+// TestChromiumPriorities: on a path with a bottleneck, a script that was asked for last, and is answered last, arrives before the
+// pictures, since Chromium says that it is urgent.
 func TestChromiumPriorities(t *testing.T) {
 	b := newBrowsed(t)
-	slow := udpproxy.Impairment{Delay: 20 * time.Millisecond}
-	relay := startRelay(t, b.addr, udpproxy.Config{ToServer: slow, ToClient: slow})
+	slow := udpproxy.Impairment{Delay: 10 * time.Millisecond}
+	bottleneck := udpproxy.Impairment{Delay: 10 * time.Millisecond, Rate: 500_000}
+	relay := startRelay(t, b.addr, udpproxy.Config{ToServer: slow, ToClient: bottleneck})
 	const pictures = 5         // Chromium keeps further ones back while a script is awaited
 	all := make(chan struct{}) // closed when everything has been asked for
 	var asked sync.WaitGroup
@@ -232,9 +264,11 @@ func TestChromiumPriorities(t *testing.T) {
 		asked.Wait()
 		close(all)
 	}()
+	var begun sync.WaitGroup // answers with pictures
+	begun.Add(pictures)
 	var mu sync.Mutex
 	priorities := make(map[string]string)
-	serve := func(kind string, body []byte) http.HandlerFunc {
+	serve := func(kind string, body []byte, begin func(w http.ResponseWriter)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			priorities[r.URL.Path] = r.Header.Get("Priority")
@@ -242,6 +276,7 @@ func TestChromiumPriorities(t *testing.T) {
 			asked.Done()
 			<-all
 			w.Header().Set("Content-Type", kind)
+			begin(w)
 			w.Write(body)
 		}
 	}
@@ -251,8 +286,11 @@ func TestChromiumPriorities(t *testing.T) {
 	if err := png.Encode(&picture, noise); err != nil {
 		t.Fatal(err)
 	}
-	b.mux.HandleFunc("GET /picture/", serve("image/png", picture.Bytes()))
-	b.mux.HandleFunc("GET /script.js", serve("text/javascript", append([]byte("var ran = true; //"), bytes.Repeat([]byte("x"), 250_000)...)))
+	b.mux.HandleFunc("GET /picture/", serve("image/png", picture.Bytes(), func(w http.ResponseWriter) {
+		w.(http.Flusher).Flush()
+		begun.Done()
+	}))
+	b.mux.HandleFunc("GET /script.js", serve("text/javascript", append([]byte("var ran = true; //"), bytes.Repeat([]byte("x"), 250_000)...), func(http.ResponseWriter) { begun.Wait() }))
 	var body strings.Builder
 	for i := range pictures {
 		fmt.Fprintf(&body, `<img src="/picture/%d" fetchpriority="low">`, i) // large ones in view are urgent
@@ -264,7 +302,7 @@ func TestChromiumPriorities(t *testing.T) {
 	return { earlier, ran };`)
 	got := b.browse(relay.Addr(), "/")
 	b.want(got, "ran", true)
-	if n, _ := got["earlier"].(float64); n > 1 {
+	if n, ok := got["earlier"].(float64); n > 0 || !ok {
 		t.Errorf("%v of %d pictures came before the script; the priorities: %q", n, pictures, priorities)
 	}
 }
