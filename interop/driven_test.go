@@ -55,18 +55,24 @@ func (d *driven) get(t *testing.T, path string, size int64, during func()) (earl
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	early, err := d.fetch(ctx, path, size, during)
+	if err != nil {
+		t.Errorf("GET %s: %v", path, err)
+	}
+	return early
+}
+
+// fetch is get for callers with a context of their own.
+func (d *driven) fetch(ctx context.Context, path string, size int64, during func()) (early bool, err error) {
 	stream, err := d.controller.OpenRequest(ctx, h3driver.Part{Header: []h3.Field{
 		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"},
 		{Name: ":authority", Value: d.authority}, {Name: ":path", Value: path},
 	}, Fin: true, Early: true}, nil)
 	if err != nil {
-		t.Fatal(err)
+		return false, err
 	}
 	early = stream.Early()
-	if err := d.receive(ctx, stream, size, during); err != nil {
-		t.Errorf("GET %s: %v", path, err)
-	}
-	return early
+	return early, d.receive(ctx, stream, size, during)
 }
 
 func (d *driven) receive(ctx context.Context, stream *h3driver.Stream, size int64, during func()) error {

@@ -17,6 +17,10 @@ func TestMain(m *testing.M) {
 		runAttacker()
 		return
 	}
+	if os.Getenv(mortalEnv) != "" {
+		runMortal()
+		return
+	}
 	status := m.Run()
 	if dir, err := builtDir(); err == nil {
 		os.RemoveAll(dir)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,12 +16,16 @@ import (
 var (
 	soakTime  = flag.Duration("soak", 10*time.Second, "how long TestSoak lasts")
 	soakUsers = flag.Int("soak.users", 40, "how many requests of TestSoak run at a time")
-	soakSeed  = flag.Uint64("soak.seed", 1, "seed of what the users of TestSoak do")
+	// The default is for a machine that has much else to do.
+	soakPatience = flag.Duration("soak.patience", time.Minute, "how long nothing may move in a request of TestSoak")
+	soakSeed     = flag.Uint64("soak.seed", 1, "seed of what the users of TestSoak do")
 )
 
 // TestSoak has many users make short and long requests for as long as -soak says, and abandon some, on both sides at any point: of a
-// server that always runs, and of one that ends again and again, with its requests answered, at once, or unheard as if by a
-// crash, and comes back at its address. A part of the packets goes by a relay that loses some and changes the clients' ports.
+// server that always runs, of one that ends again and again, with its requests answered, at once, or unheard as if by a
+// crash, and comes back at its address, and of one in a process that is killed. They read some answers slowly, resume
+// sessions with early data, open WebSockets and tunnels with datagrams; one of them moves from port to port. A part of the
+// packets goes by a relay that loses some and changes the clients' ports.
 //
 // What was acknowledged must have happened, once, and what a server that shuts down has answered must arrive. Every
 // so often everybody rests: then there are as many goroutines, file descriptors, connections and connection IDs as the first
@@ -60,6 +63,8 @@ func TestSoak(t *testing.T) {
 // soakCycle lets the users work for a while, with one server that restarts.
 func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *soakServer, keeper *soakClient, length time.Duration) {
 	restless.start()
+	mortal := newMortal(t, ledger)
+	mortal.start()
 	poor := udpproxy.Impairment{Drop: 0.005, Reorder: 0.005, Duplicate: 0.005}
 	relay := func(server *soakServer) *udpproxy.Proxy {
 		p, err := udpproxy.Listen(server.addr, udpproxy.Config{ToServer: poor, ToClient: poor, Seed: rng.Uint64()})
@@ -74,6 +79,7 @@ func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *s
 		newSoakClient(t, steady.addr, ledger), newSoakClient(t, toSteady.Addr(), ledger),
 		newSoakClient(t, restless.addr, ledger), newSoakClient(t, restless.addr, ledger), newSoakClient(t, restless.addr, ledger),
 		newSoakClient(t, toRestless.Addr(), ledger), newSoakClient(t, toRestless.Addr(), ledger),
+		newSoakClient(t, mortal.addr, ledger), newSoakClient(t, mortal.addr, ledger),
 	}
 	clients[1].mustSucceed = true
 	for _, c := range clients[:3] {
@@ -93,18 +99,20 @@ func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *s
 				case <-rest:
 					return
 				default:
-					clients[own.IntN(len(clients))].request(own)
+					clients[own.IntN(len(clients))].use(own)
 				}
 			}
 		})
 	}
+
+	users.Go(func() { roam(t, steady.addr, ledger, rest) })
 
 	for end := time.After(length); ; {
 		select {
 		case <-time.After(time.Duration(rng.Int64N(int64(length / 5)))):
 			toSteady.Rebind()
 			clients[1+rng.IntN(len(clients)-1)].transport.CloseIdleConnections()
-			switch rng.IntN(5) {
+			switch rng.IntN(7) {
 			case 0: // at once
 				restless.end(t.Context(), false)
 			case 1: // unheard by those behind the relay, who find out from stateless resets
@@ -112,6 +120,10 @@ func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *s
 				toRestless.SetImpairments(dead, dead)
 				restless.end(t.Context(), false)
 				toRestless.SetImpairments(poor, poor)
+			case 2, 3:
+				mortal.kill()
+				mortal.start()
+				continue
 			default:
 				restless.end(t.Context(), true)
 			}
@@ -127,6 +139,7 @@ func soakCycle(t *testing.T, rng *rand.Rand, ledger *ledger, steady, restless *s
 		c.transport.Close()
 	}
 	restless.end(t.Context(), true)
+	mortal.kill()
 	for _, p := range []*udpproxy.Proxy{toSteady, toRestless} {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -168,105 +181,4 @@ func openFiles() int {
 		return 0
 	}
 	return len(entries)
-}
-
-// ledger is what became of the requests, by the accounts of the clients and of the servers.
-type ledger struct {
-	t       *testing.T
-	mu      sync.Mutex
-	entries map[uint64]*entry
-	last    uint64
-	lives   map[int]bool // of servers, by number, with whether they ended with their requests answered
-
-	kinds    map[string]int // of requests, by how they ended
-	failures map[string]int // by what the client saw, of requests that it did not abandon itself
-}
-
-// entry is one request.
-type entry struct {
-	life       int    // of the server, that handled it
-	handled    int    // how often
-	answered   bool   // the handler wrote the whole answer
-	uploaded   string // the digest of its body, by the server
-	idempotent bool
-
-	acked string // the digest of the body, by an answer that the client has read to its end
-	err   error  // what the client saw instead
-	own   bool   // abandoned by the client, or by plan
-}
-
-func newLedger(t *testing.T) *ledger {
-	l := &ledger{t: t, lives: make(map[int]bool), kinds: make(map[string]int), failures: make(map[string]int)}
-	l.entries = make(map[uint64]*entry)
-	return l
-}
-
-// open begins the account of a request.
-func (l *ledger) open(idempotent bool) (id uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last++
-	l.entries[l.last] = &entry{idempotent: idempotent}
-	return l.last
-}
-
-func (l *ledger) note(id uint64, f func(e *entry)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e := l.entries[id]; e != nil {
-		f(e)
-	}
-}
-
-// newLife returns the number of a server's next life.
-func (l *ledger) newLife() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := len(l.lives)
-	l.lives[n] = true
-	return n
-}
-
-func (l *ledger) endLife(n int, orderly bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lives[n] = orderly
-}
-
-// settle compares the accounts, when no request runs.
-func (l *ledger) settle() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, e := range l.entries {
-		switch {
-		case e.err == nil:
-			l.kinds["acknowledged"]++
-			if !e.answered || e.acked != e.uploaded {
-				l.t.Errorf("request %d was acknowledged: %+v", id, *e)
-			}
-		case e.own:
-			l.kinds["abandoned"]++
-		default:
-			l.kinds["failed"]++
-			l.failures[e.err.Error()]++
-			if e.answered && l.lives[e.life] {
-				l.t.Errorf("request %d was answered before the server ended, and the answer lost: %+v", id, *e)
-			}
-		}
-		if e.handled > 1 && !e.idempotent {
-			l.t.Errorf("request %d was handled more than once: %+v", id, *e)
-		}
-	}
-	l.entries = make(map[uint64]*entry)
-}
-
-func (l *ledger) report() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var lines []string
-	for what, n := range l.failures {
-		lines = append(lines, fmt.Sprintf("%d: %s", n, what))
-	}
-	slices.Sort(lines)
-	return fmt.Sprintf("%d lives of servers, requests %v %q", len(l.lives), l.kinds, lines)
 }

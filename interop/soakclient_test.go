@@ -33,7 +33,7 @@ type soakClient struct {
 func newSoakClient(t *testing.T, addr netip.AddrPort, l *ledger) *soakClient {
 	return &soakClient{t: t, base: urlOf(addr), ledger: l, longest: time.Second, transport: &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: testIdentity(t).pool},
-		QUIC:            &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 10 * time.Second, KeepAlive: time.Second},
+		QUIC:            &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 10 * time.Second, KeepAlive: time.Second, EarlyData: true},
 	}}
 }
 
@@ -47,6 +47,7 @@ type soakPlan struct {
 	serverBreaks         int64         // after so many bytes of the answer; -1 for never
 	bodyBreaks, readOnly int64         // the client breaks off its body, or stops reading the answer; -1 for never
 	cancel               time.Duration // the client cancels; 0 for never
+	slow                 time.Duration // pause of the client in the middle of the answer
 }
 
 // soakSizes are the lengths of bodies, few enough for the digests of all to be kept: mostly small.
@@ -79,6 +80,9 @@ func chance(rng *rand.Rand, longest time.Duration) soakPlan {
 	if rng.IntN(10) == 0 {
 		p.pause = time.Duration(rng.Int64N(int64(longest)))
 	}
+	if rng.IntN(10) == 0 {
+		p.slow = time.Duration(rng.Int64N(int64(longest)))
+	}
 	switch rng.IntN(15) {
 	case 0:
 		if !p.echo {
@@ -96,6 +100,18 @@ func chance(rng *rand.Rand, longest time.Duration) soakPlan {
 		p.cancel = 1 + time.Duration(rng.Int64N(int64(300*time.Millisecond)))
 	}
 	return p
+}
+
+// use does one of the things that clients do.
+func (c *soakClient) use(rng *rand.Rand) {
+	switch rng.IntN(20) {
+	case 0:
+		c.webSocket(rng)
+	case 1:
+		c.tunnel(rng)
+	default:
+		c.request(rng)
+	}
 }
 
 // request makes one request and notes what became of it.
@@ -118,23 +134,30 @@ func (c *soakClient) request(rng *rand.Rand) {
 
 var errStuck = errors.New("neither answered nor failed")
 
-// soakPatience is how long a request may take on a machine that has much else to do.
-const soakPatience = 2 * time.Minute
+// watch returns a context for something that is watched, and that is cancelled after some time unless that is 0; and what to
+// call with its error at the end, which then becomes the reason why it was cancelled.
+func (c *soakClient) watch(what string, after time.Duration) (context.Context, *watch, func(*error)) {
+	ctx, fail := context.WithCancelCause(context.Background())
+	ctx, w := watched(ctx, what)
+	go w.guard(ctx, c.t, fail)
+	cancel := context.CancelFunc(func() {})
+	if after > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, after, errOnPurpose)
+	}
+	return ctx, w, func(err *error) {
+		if *err != nil && context.Cause(ctx) != nil {
+			*err = context.Cause(ctx)
+		}
+		cancel()
+		fail(nil)
+	}
+}
 
 // carryOut returns the digest of the body that the server confirms.
 func (c *soakClient) carryOut(id uint64, p soakPlan) (acked string, err error) {
-	ctx, end := context.WithTimeoutCause(context.Background(), soakPatience, errStuck)
-	defer end()
-	if p.cancel > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, p.cancel, errOnPurpose)
-		defer cancel()
-	}
-	defer func() {
-		if err != nil && context.Cause(ctx) != nil {
-			err = context.Cause(ctx)
-		}
-	}()
+	ctx, w, end := c.watch(fmt.Sprintf("request %d: %+v", id, p), p.cancel)
+	defer end(&err)
+	c.ledger.note(id, func(e *entry) { e.watch = w })
 	query := url.Values{"id": {fmt.Sprint(id)}, "answer": {fmt.Sprint(p.answer)}, "pause": {fmt.Sprint(p.pause.Milliseconds())}}
 	if p.echo {
 		query.Set("echo", "")
@@ -161,7 +184,8 @@ func (c *soakClient) carryOut(id uint64, p soakPlan) (acked string, err error) {
 		io.CopyN(io.Discard, res.Body, p.readOnly)
 		return "", errOnPurpose
 	}
-	if _, err := io.Copy(sum, res.Body); err != nil {
+	answer := countingReader{res.Body, func(n int) { w.count(&w.read, n) }}
+	if _, err := io.Copy(sum, io.MultiReader(io.LimitReader(answer, p.answer/2), pausingReader{ctx, p.slow}, answer)); err != nil {
 		return "", err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != contentSum(p.answer) || res.StatusCode != http.StatusOK {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,17 +22,40 @@ import (
 
 // soakServer is a server of Dunlin's that ends and comes back at the same address.
 type soakServer struct {
-	t        *testing.T
-	ledger   *ledger
-	addr     netip.AddrPort // once it has started
-	resetKey [32]byte       // by which it tells clients that it has lost their connection
-	server   *http3.Server
-	served   chan error
-	life     int
+	t      *testing.T
+	ledger *ledger
+	addr   netip.AddrPort // once it has started
+	server *http3.Server
+	served chan error
+	life   int
 }
 
+// serveSoak makes the server of one life.
+func serveSoak(cert tls.Certificate, l *ledger, life int) *http3.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { l.handle(life, w, r) })
+	mux.HandleFunc("CONNECT /{$}", echoTunnel)
+	for name, h := range echoWebSockets {
+		mux.Handle("/"+name, h)
+	}
+	return &http3.Server{
+		Handler:   http3.WebSocketHandler(mux),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
+		QUIC:      &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 5 * time.Second, EarlyData: true},
+		// The key is that of all lives, so that the next one tells clients that it has lost their connection.
+		Endpoint:        engine.EndpointConfig{StatelessResetKey: &[32]byte{1}},
+		ExtendedConnect: true,
+		ErrorLog:        slog.New(slog.DiscardHandler),
+		ConnContext: func(ctx context.Context, c *http3.ServerConn) context.Context {
+			return context.WithValue(ctx, soakConn{}, c)
+		},
+	}
+}
+
+type soakConn struct{} // the key of a request's *http3.ServerConn
+
 func newSoakServer(t *testing.T, l *ledger) *soakServer {
-	return &soakServer{t: t, ledger: l, addr: netip.MustParseAddrPort("127.0.0.1:0"), resetKey: [32]byte{1}}
+	return &soakServer{t: t, ledger: l, addr: netip.MustParseAddrPort("127.0.0.1:0")}
 }
 
 func (s *soakServer) start() {
@@ -43,13 +67,7 @@ func (s *soakServer) start() {
 	s.addr = addrPort(l.Addr())
 	life := s.ledger.newLife()
 	s.life = life
-	s.server = &http3.Server{
-		Handler:   http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ledger.handle(life, w, r) }),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{testIdentity(s.t).cert}},
-		QUIC:      &quic.Config{IdleTimeout: 5 * time.Second, HandshakeTimeout: 5 * time.Second},
-		Endpoint:  engine.EndpointConfig{StatelessResetKey: &s.resetKey},
-		ErrorLog:  slog.New(slog.DiscardHandler),
-	}
+	s.server = serveSoak(testIdentity(s.t).cert, s.ledger, life)
 	server, served := s.server, make(chan error, 1)
 	s.served = served
 	go func() { served <- server.Serve(l) }()
@@ -59,10 +77,11 @@ func (s *soakServer) start() {
 func (s *soakServer) end(ctx context.Context, orderly bool) {
 	s.t.Helper()
 	if orderly {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), soakPatience)
+		// Requests that end in time by themselves may take longer than the patience.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 4**soakPatience)
 		defer cancel()
 		if err := s.server.Shutdown(ctx); err != nil {
-			s.t.Errorf("shutdown: %v", err)
+			s.t.Errorf("shutdown: %v; unfinished:\n%s", err, strings.Join(s.ledger.unfinished(s.life), "\n"))
 		}
 	} else {
 		s.ledger.endLife(s.life, false)
@@ -92,7 +111,25 @@ func (l *ledger) handle(life int, w http.ResponseWriter, r *http.Request) {
 		return n
 	}
 	id := uint64(number("id"))
-	l.note(id, func(e *entry) { e.life = life; e.handled++; e.answered = false })
+	watch := new(watch)
+	l.note(id, func(e *entry) {
+		e.life = life
+		e.handled++
+		e.answered = false
+		watch = e.watch
+	})
+	watch.mu.Lock()
+	watch.server, _ = r.Context().Value(soakConn{}).(*http3.ServerConn)
+	watch.mu.Unlock()
+	watch.step("server: handled")
+	if http3.IsEarly(r) {
+		l.count("early")
+	}
+	defer watch.step("server: done")
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{countingReader{r.Body, func(n int) { watch.count(&watch.received, n) }}, r.Body}
 	w.Header().Set("Trailer", "X-Sum")
 	out := http.NewResponseController(w)
 	sum := sha256.New()
@@ -103,6 +140,7 @@ func (l *ledger) handle(life int, w http.ResponseWriter, r *http.Request) {
 		for {
 			n, err := r.Body.Read(buf)
 			sum.Write(buf[:n])
+			watch.count(&watch.written, n)
 			if _, err := w.Write(buf[:n]); err != nil {
 				return
 			}
@@ -117,6 +155,7 @@ func (l *ledger) handle(life int, w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(sum, r.Body); err != nil {
 			return
 		}
+		watch.step("server: has the body")
 		select {
 		case <-time.After(time.Duration(number("pause")) * time.Millisecond):
 		case <-r.Context().Done():
@@ -130,11 +169,14 @@ func (l *ledger) handle(life int, w http.ResponseWriter, r *http.Request) {
 			}
 			panic(http.ErrAbortHandler)
 		}
-		if _, err := io.CopyBuffer(w, struct{ io.Reader }{content(answer)}, make([]byte, 8<<10)); err != nil {
+		if _, err := io.CopyBuffer(countingWriter{w, func(n int) { watch.count(&watch.written, n) }}, struct{ io.Reader }{content(answer)}, make([]byte, 8<<10)); err != nil {
 			return
 		}
 	}
 	uploaded := hex.EncodeToString(sum.Sum(nil))
 	w.Header().Set("X-Sum", uploaded)
 	l.note(id, func(e *entry) { e.answered, e.uploaded = true, uploaded })
+	if l.tell != nil {
+		l.tell(id, uploaded)
+	}
 }
