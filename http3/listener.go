@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,8 +24,13 @@ type Listener struct {
 // NewListener makes a Listener of at least one socket that the caller opened, and that are its own from then on.
 func NewListener(sockets ...udp.Socket) *Listener {
 	l := &Listener{sockets: sockets, done: make(chan struct{})}
+	var seen []netip.AddrPort
 	for _, s := range sockets {
-		l.addrs = append(l.addrs, net.UDPAddrFromAddrPort(s.LocalAddr()))
+		// Those of steering have an address twice: where packets come from the network, and where from other processes.
+		if a := s.LocalAddr(); !slices.Contains(seen, a) {
+			seen = append(seen, a)
+			l.addrs = append(l.addrs, net.UDPAddrFromAddrPort(a))
+		}
 	}
 	return l
 }

@@ -12,7 +12,7 @@
 //	...
 //	err = e.Shutdown(ctx)      // no new ones any more; returns when those that it has are done
 //
-// With http3 it is http3.Server.Engine that bears the configuration, and http3.NewListener that takes the sockets. To restart, a
+// With http3 it is http3.Server.Endpoint that is configured, and http3.NewListener that takes the sockets. To restart, a
 // new process joins and listens, and only then the old one shuts down.
 //
 // # How it works

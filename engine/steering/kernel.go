@@ -182,9 +182,6 @@ func parseRights(control []byte) (fds []int, err error) {
 		}
 		fds = append(fds, more...)
 	}
-	for _, fd := range fds {
-		unix.CloseOnExec(fd)
-	}
 	return fds, nil
 }
 

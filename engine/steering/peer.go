@@ -24,8 +24,10 @@ func (p *peer) send(name string, message []byte) (sent, alive bool) {
 	defer p.mu.Unlock()
 	for range 2 { // the number may have gone to another process since the last time
 		fresh := p.fd == 0
-		if fresh && !p.connect(name) {
-			return false, false
+		if fresh {
+			if err := p.connect(name); err != nil {
+				return false, err == unix.EAGAIN // too many wait to be accepted
+			}
 		}
 		switch err := unix.Send(p.fd-1, message, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err {
 		case nil:
@@ -41,16 +43,16 @@ func (p *peer) send(name string, message []byte) (sent, alive bool) {
 	return false, false
 }
 
-func (p *peer) connect(name string) bool {
+func (p *peer) connect(name string) error {
 	fd, err := connect(name)
 	if err != nil {
-		return false
+		return err
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, peerBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, peerBuffer)
 	}
 	p.fd = fd + 1
-	return true
+	return nil
 }
 
 func (p *peer) disconnect() {
