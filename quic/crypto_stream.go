@@ -1,6 +1,8 @@
 package quic
 
 import (
+	"slices"
+
 	"github.com/dunlin-quic/dunlin/internal/rangeset"
 	"github.com/dunlin-quic/dunlin/internal/recovery"
 	"github.com/dunlin-quic/dunlin/internal/wire"
@@ -17,6 +19,9 @@ const (
 	minCryptoBuffer = 4096
 )
 
+// usualFlight is how many bytes follow the first message of a flight of several: a server's with a small certificate.
+const usualFlight = 900
+
 // cryptoStream carries the TLS messages of one encryption level, both ways (RFC 9000, Section 19.6).
 type cryptoStream struct {
 	in  cryptoIn
@@ -28,10 +33,12 @@ type cryptoIn struct {
 	base uint64 // offset of the first byte that TLS has not had
 	buf  []byte // bytes from base on, with holes
 	have rangeset.Set
+	// borrowed: buf is the rest of the frame in hand. Almost all frames come in order, and need no copy.
+	borrowed bool
 }
 
-// add keeps the data of one frame. It reports false if that lies too far ahead, or leaves too many holes
-// (CRYPTO_BUFFER_EXCEEDED).
+// add takes the data of one frame, which must stay as it is until the next call or until next gives no more. It reports false if
+// that lies too far ahead, or leaves too many holes (CRYPTO_BUFFER_EXCEEDED).
 func (s *cryptoIn) add(off uint64, data []byte) bool {
 	end := off + uint64(len(data))
 	if end <= s.base {
@@ -44,16 +51,34 @@ func (s *cryptoIn) add(off uint64, data []byte) bool {
 		data = data[s.base-off:]
 		off = s.base
 	}
+	switch {
+	case s.borrowed:
+		rest := s.buf
+		*s = cryptoIn{base: s.base}
+		s.keep(s.base, rest)
+	case off == s.base && s.have.Empty():
+		s.buf, s.borrowed = data, true
+		return true
+	}
+	s.keep(off, data)
+	return s.have.Len() <= maxCryptoGaps || len(s.buf) <= minCryptoBuffer
+}
+
+// keep copies data, which is no older than what TLS has had.
+func (s *cryptoIn) keep(off uint64, data []byte) {
+	end := off + uint64(len(data))
 	if need := int(end - s.base); need > len(s.buf) {
 		s.buf = append(s.buf, make([]byte, need-len(s.buf))...)
 	}
 	copy(s.buf[off-s.base:], data)
 	s.have.Add(off, end)
-	return s.have.Len() <= maxCryptoGaps || len(s.buf) <= minCryptoBuffer
 }
 
 // next returns what is contiguous, to be consumed.
 func (s *cryptoIn) next() []byte {
+	if s.borrowed {
+		return s.buf
+	}
 	if s.have.Empty() {
 		return nil
 	}
@@ -68,13 +93,13 @@ func (s *cryptoIn) consume(n int) {
 	s.have.Remove(s.base, s.base+uint64(n))
 	s.base += uint64(n)
 	s.buf = s.buf[n:]
-	if s.have.Empty() {
+	if s.borrowed && len(s.buf) == 0 || !s.borrowed && s.have.Empty() {
 		*s = cryptoIn{base: s.base}
 	}
 }
 
 // pending reports whether something was received but not consumed.
-func (s *cryptoIn) pending() bool { return !s.have.Empty() }
+func (s *cryptoIn) pending() bool { return s.borrowed || !s.have.Empty() }
 
 // cryptoOut sends CRYPTO frames until they are acknowledged.
 type cryptoOut struct {
@@ -86,7 +111,12 @@ type cryptoOut struct {
 }
 
 // write queues b.
-func (s *cryptoOut) write(b []byte) { s.buf = append(s.buf, b...) }
+func (s *cryptoOut) write(b []byte) {
+	if n := len(s.buf); n > 0 && n+len(b) > cap(s.buf) {
+		s.buf = slices.Grow(s.buf, max(len(b), usualFlight))
+	}
+	s.buf = append(s.buf, b...)
+}
 
 // pending reports whether there is something to send.
 func (s *cryptoOut) pending() bool { return s.nxt < s.end() || !s.lost.Empty() }

@@ -101,7 +101,12 @@ func (q *eventQueue) take(k EventKind) bool {
 	return had
 }
 
-func (c *Conn) endpointEvent(e EndpointEvent) { c.events.endpoint = append(c.events.endpoint, e) }
+func (c *Conn) endpointEvent(e EndpointEvent) {
+	if c.events.endpoint == nil {
+		c.events.endpoint = make([]EndpointEvent, 0, 2) // they come in twos: two IDs at the beginning, two in reserve
+	}
+	c.events.endpoint = append(c.events.endpoint, e)
+}
 
 // NextEvent returns the next event for the application; its kind is EventNone if there is none. Events that later ones
 // have made pointless are not told.
