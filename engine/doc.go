@@ -20,6 +20,16 @@
 //
 // The directory examples/echo has a whole protocol that can be read in two minutes.
 //
+// Who would rather have streams that block uses package quicnet, for HTTP there are http3 and h3driver: all of them are
+// applications of this package.
+//
+// # How it ends
+//
+// A connection ends when either side closes it, when nothing is heard for the idle timeout, or when somebody breaks the protocol.
+// [Connection.CloseWithError] closes it with a code and a reason, [Connection.Close] with the CloseError of its config, and an
+// application by returning an error from any of its methods. OnClose then hears why, as the last call; so do [Connection.Done]
+// and [Connection.Err]. [Listener.Shutdown] has applications that are a [Drainer] finish what they do.
+//
 // # Who runs it
 //
 // A router reads one socket. It finds the connection of every datagram by its connection ID, and leaves the datagrams in the

@@ -22,6 +22,13 @@
 // On a client, OpenRequest sends a request and returns its stream; EventHeaders brings the response's header section,
 // and Stream.Read the body.
 //
+// # How things end
+//
+// Part.Fin, CloseWrite or a trailer section ends a message; CancelWrite and CancelRead abandon a direction with an HTTP/3 code,
+// which the other side gets as an *h3.Error by EventReset or EventStopSending. GoAway ends a connection when its requests are
+// answered, CloseWithError at once and with a code, Close with H3_NO_ERROR. EventClosed is the last event; Done and Err tell the
+// same to those who follow none.
+//
 // # Early data
 //
 // On engine configs with EarlyStart, and quic.Config.EarlyData, EventEstablished comes before the handshake is complete if the

@@ -11,6 +11,18 @@
 //	client := &http.Client{Transport: &http3.Transport{}}
 //	res, err := client.Get("https://example.com/")
 //
+// # Where to begin
+//
+// Browsers, and other clients that begin with HTTP/1.1 or HTTP/2, need to be told that a site speaks HTTP/3, too. So a public
+// server is a [Site], or in one call [ListenAndServeTLS]: it serves all three versions on one address. A Server serves HTTP/3
+// alone, to clients that know; [WithAltSvc] is for who has servers of his own for the others. Both have a Shutdown that lets
+// requests be answered.
+//
+// A Transport speaks HTTP/3 and nothing else. An [AltTransport] begins with HTTP/2 and goes to HTTP/3 where a site has it, as
+// browsers do. Tests of handlers are served by package http3test.
+//
+// # Like net/http, and unlike it
+//
 // What handlers and clients can observe is as over net/http's HTTP/2: bodies stream in both directions with
 // backpressure, trailers and informational responses pass both ways, contexts end when the other side gives up,
 // http.ResponseController flushes and sets deadlines, and a Transport undoes the compression that it asked for. Where
@@ -44,13 +56,23 @@
 // Request.TLS.HandshakeComplete is false. Requests with other methods are answered with status 425: see
 // Server.AllowEarly. A net/http/httputil.ReverseProxy as handler passes the field on, and 425 back (RFC 8470).
 //
-// Browsers and other clients that begin with HTTP/1.1 or HTTP/2 need to be told that a site speaks HTTP/3 too: see
-// [WithAltSvc].
+// # More than requests
 //
-// A Transport speaks HTTP/3 and nothing else. An [AltTransport] begins with HTTP/2 and goes to HTTP/3 where a site has it, as
-// browsers do.
+// A CONNECT request becomes a [Tunnel] of bytes and datagrams, on servers by [AcceptTunnel]. With Server.ExtendedConnect clients
+// may say which protocol it is for (RFC 9220); [WebSocketHandler] makes WebSockets of that, for libraries that know those of
+// HTTP/1.1. [RequestDatagrams] has the datagrams of a request that is answered in another way (RFC 9297). The Priority header
+// field of a request says what is sent first (RFC 9218).
 //
-// Package h3driver lies below this one, for those whom net/http's model does not suit.
+// # Looking at it
+//
+// Server.Stats counts for the whole server, [ServerConn] and [ClientConn] for one connection. Server.Endpoint and
+// Transport.Metrics take a metrics.Metrics, for Prometheus that of the module metrics/prometheus; quic.Config.NewTracer writes
+// traces for qvis (package qlog). Server.ErrorLog hears of panics in handlers.
+//
+// # Beneath
+//
+// Package h3driver lies below this one, for those whom net/http's model does not suit: typed events and commands. ClientConn
+// and ServerConn have the engine's handle of their connection, which moves it to another network and runs functions in its step.
 package http3
 
 import "github.com/dunlin-quic/dunlin/h3"

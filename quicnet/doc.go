@@ -23,8 +23,30 @@
 //		}()
 //	}
 //
-// A client calls [Dial], [Conn.OpenStream], and reads and writes. tls.Config.NextProtos must name the protocol that both
-// speak (RFC 7301).
+// A client:
+//
+//	conn, err := quicnet.Dial(ctx, "example.org:4433", &quicnet.DialConfig{QUIC: &quic.Config{TLS: tlsConfig}})
+//	stream, err := conn.OpenStream(ctx)
+//	io.WriteString(stream, "hello")
+//	stream.CloseWrite()
+//	answer, err := io.ReadAll(stream)
+//
+// tls.Config.NextProtos must name the protocol that both speak (RFC 7301). Beside streams there are datagrams, which may be lost:
+// [Conn.SendDatagram].
+//
+// # How things end
+//
+// [Stream.CloseWrite] ends one direction of a stream, after what was written; [Stream.CancelWrite] and [Stream.CancelRead] abandon
+// one with a code of the application's, which the other side gets as a *quic.StreamError; [Stream.Close] is done with both.
+//
+// [Conn.CloseWithError] ends a connection at once with a code and a reason, which the other side gets as a
+// *quic.ApplicationError; [Conn.Close] does with the CloseError of the config. What the peer has not read yet it may never read:
+// so the side that reads last closes. [Conn.Done] and [Conn.Err] tell of the end, whoever brought it about, and so does every call
+// that waits; the error matches net.ErrClosed.
+//
+// [Listener.Shutdown] lets the connections end first, [Listener.Close] does not.
+//
+// # One stream
 //
 // Protocols that want one byte stream per connection and nothing else, such as those written for TCP and TLS, get it as a
 // net.Listener and a net.Conn from [ListenNet] and [DialNet].
