@@ -498,6 +498,43 @@ func TestDynamicTable(t *testing.T) {
 	}
 }
 
+// TestPeerWithoutIncrements refers to the table of a peer who never says that insertions have arrived, as far as it lets streams
+// block; its acknowledgment of that section is what the rest goes by (RFC 9204, Section 2.1.4).
+func TestPeerWithoutIncrements(t *testing.T) {
+	for _, blocked := range []uint64{0, 1} {
+		p := newPair(t, pairOptions{raw: [2]bool{quic.Client: true}, cfg: [2]*Config{quic.Server: {NoGrease: true}}})
+		p.open(quic.Client, quic.Uni, cat([]byte{byte(streamControl)},
+			settingsFrame(uint64(SettingQPACKMaxTableCapacity), 4096, uint64(SettingQPACKBlockedStreams), blocked)), false)
+		decoder := p.open(quic.Client, quic.Uni, []byte{byte(streamDecoder)}, false)
+		references := 0
+		for range 20 {
+			qs := p.open(quic.Client, quic.Bidi, headersFrame(getRequest...), true)
+			p.run()
+			if err := p.one(quic.Server, EventHeaders).Stream.SendHeaders(with(okResponse, "server", "a server of its own"), true); err != nil {
+				t.Fatal(err)
+			}
+			p.run()
+			b, err := readStream(qs)
+			if err != io.EOF || len(b) < 4 || b[0] != byte(frameHeaders) {
+				t.Fatalf("response %x, %v", b, err)
+			}
+			if b[2] == 0 {
+				continue // Required Insert Count
+			}
+			references++
+			if id := byte(qs.ID()); id < 0x7f {
+				p.write(decoder, []byte{0x80 | id}, false)
+			}
+		}
+		if want := 10 * int(blocked); references != want {
+			t.Errorf("%d blocked streams allowed: %d sections use the table, want %d", blocked, references, want)
+		}
+		if code := p.connCode(quic.Client); code != 0 {
+			t.Errorf("the server has closed with %v", code)
+		}
+	}
+}
+
 // What the decoder has to say costs no datagrams as long as there are others, and does not wait for them for long.
 func TestDecoderWaits(t *testing.T) {
 	p := newPair(t, pairOptions{})
