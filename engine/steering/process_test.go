@@ -187,8 +187,8 @@ func TestRestartUnderLoad(t *testing.T) {
 				needKernel(t, testJoin(t, t.TempDir(), netip.AddrPort{}, Config{}))
 			}
 			server, cfg := groupOf(t, way.noKernel)
-			load := startLoad(t, server.started.Addr, 4)
-			const restarts = 3
+			const clients, restarts = 4, 3
+			load := startLoad(t, server.started.Addr, clients)
 			for range restarts {
 				load.more(t)
 				stays, err := dial(testContext(t), newClient(t), server.started.Addr)
@@ -200,8 +200,6 @@ func TestRestartUnderLoad(t *testing.T) {
 					t.Errorf("the connection that stays is not there: %+v", before)
 				}
 				load.more(t)
-				// Attempts that waited in its socket are passed on. From then on nothing is, if the kernel knows.
-				passed := server.ask(t, "stats").Stats.Passed
 				if err := stays.call(10_000); err != nil {
 					t.Errorf("a connection of the old process: %v", err)
 				}
@@ -213,8 +211,10 @@ func TestRestartUnderLoad(t *testing.T) {
 				stays.c.Close()
 				<-stays.c.Done()
 				end := server.answer(t)
-				if end.Accepted == 0 || end.Refused != 0 || end.Left != 0 || !way.noKernel && end.Stats.Passed != passed {
-					t.Errorf("at the end of process %d, which had passed on %d datagrams soon after it drained: %+v", end.Number, passed, end)
+				// In the kernel's way nothing is passed on but the attempts that waited in the socket, of which each client has one
+				// at a time; in the other way it is some packets of every second attempt.
+				if end.Accepted == 0 || end.Refused != 0 || end.Left != 0 || (end.Stats.Passed > 5*clients) != way.noKernel {
+					t.Errorf("at the end of process %d: %+v", end.Number, end)
 				}
 				server.stop()
 				load.more(t)
