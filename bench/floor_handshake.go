@@ -225,8 +225,9 @@ func visitFloor(addr string, cfg *tls.Config) error {
 		return err
 	}
 	defer sock.Close()
-	s := &floorSocket{Socket: sock, msgs: []udp.Message{{Buf: floorBuffers.Get().([]byte)}}, sealer: newFloorKeys(), opener: newFloorKeys()}
-	defer floorBuffers.Put(s.msgs[0].Buf)
+	buf := floorBuffers.Get().(*[1 << 16]byte)
+	defer floorBuffers.Put(buf)
+	s := &floorSocket{Socket: sock, msgs: []udp.Message{{Buf: buf[:]}}, sealer: newFloorKeys(), opener: newFloorKeys()}
 	late := time.AfterFunc(floorPatience, func() { sock.Close() })
 	defer late.Stop()
 	t, err := newFloorTLS(floorClientTLS(cfg), false, true)

@@ -28,7 +28,7 @@ const (
 )
 
 // floorBuffers are of clients that come and go.
-var floorBuffers = sync.Pool{New: func() any { return make([]byte, 1<<16) }}
+var floorBuffers = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 
 func floorRequests(conns, streams int) map[string]floorWork {
 	return map[string]floorWork{
