@@ -39,7 +39,7 @@ func (c *clientEnv) measureGrowth(phase string, target func(i int) (http.RoundTr
 
 // growConnections makes requests on 100 connections, first without others and then beside idle ones.
 func growConnections(c *clientEnv) (float64, error) {
-	t := httpPeers[c.peer].(idlePeer).manyTransport(c)
+	t := c.crowd()
 	defer t.Close()
 	measure := func(phase string) error {
 		return c.measureGrowth(phase, func(i int) (http.RoundTripper, string) { return t, c.hostOf("active", i) })
@@ -52,17 +52,13 @@ func growConnections(c *clientEnv) (float64, error) {
 	if err := measure(phaseAlone); err != nil {
 		return 0, err
 	}
-	began := time.Now()
-	if err := c.connect(t, "idle", c.grow); err != nil {
+	if err := t.connect("idle", c.grow); err != nil {
 		return 0, err
 	}
 	if err := measure(phaseGrown); err != nil {
 		return 0, err
 	}
-	if err := outlived(c.peer, began); err != nil {
-		return 0, err
-	}
-	return 0, nil
+	return 0, t.stayed("idle")
 }
 
 // growStreams makes 100 requests at a time on one connection, first alone and then beside streams that are open.

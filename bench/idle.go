@@ -2,8 +2,9 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -24,16 +25,34 @@ type idlePeer interface {
 	manyTransport(c *clientEnv) closableTransport
 }
 
-// idleLimit bounds the time from the first connection to the end of the rest: QUIC connections time out after 30 s.
-const idleLimit = 28 * time.Second
+// A crowd is the connections of a transport of many.
+type crowd struct {
+	closableTransport
+	c          *clientEnv
+	handshakes atomic.Int64
+}
 
-// outlived returns an error if the first of a peer's connections, begun then, may have timed out.
-func outlived(peer string, began time.Time) error {
-	if _, tcp := httpPeers[peer].(netHTTP); tcp {
+// crowd returns a transport that makes a connection of its own for every host name.
+func (c *clientEnv) crowd() *crowd {
+	k := &crowd{c: c}
+	c.tls = c.tls.Clone()
+	c.tls.VerifyConnection = func(tls.ConnectionState) error {
+		k.handshakes.Add(1)
 		return nil
 	}
-	if took := time.Since(began); took > idleLimit {
-		return fmt.Errorf("%v is too long for idle connections to stay: take fewer", took.Round(time.Second))
+	k.closableTransport = httpPeers[c.peer].(idlePeer).manyTransport(c)
+	return k
+}
+
+// stayed returns an error if the first of the connections of a name is there no more: for having been idle for too long, or too
+// many for the transport.
+func (k *crowd) stayed(name string) error {
+	before := k.handshakes.Load()
+	if err := get(k, k.c.hostOf(name, 1), smallAnswer, make([]byte, 512)); err != nil {
+		return err
+	}
+	if k.handshakes.Load() != before {
+		return errors.New("idle connections did not stay until they were measured: take fewer")
 	}
 	return nil
 }
@@ -84,17 +103,16 @@ func heapProfile(role string) {
 // idle makes size connections, and keeps them until standard input ends; for a line there it rests and
 // reports.
 func idle(c *clientEnv) (float64, error) {
-	t := httpPeers[c.peer].(idlePeer).manyTransport(c)
+	t := c.crowd()
 	defer t.Close()
 	c.tell(rest(0))
-	began := time.Now()
-	if err := c.connect(t, "c", int(c.size)); err != nil {
+	if err := t.connect("c", int(c.size)); err != nil {
 		return 0, err
 	}
 	c.start()
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		f := rest(c.rest)
-		if err := outlived(c.peer, began); err != nil {
+		if err := t.stayed("c"); err != nil {
 			return 0, err
 		}
 		c.tell(f)
@@ -103,13 +121,13 @@ func idle(c *clientEnv) (float64, error) {
 	return c.size, nil
 }
 
-// connect makes n connections of a transport of many, with one request each.
-func (c *clientEnv) connect(t http.RoundTripper, name string, n int) error {
+// connect makes n connections, with one request each.
+func (k *crowd) connect(name string, n int) error {
 	var next atomic.Int64
 	_, err := parallel(handshakesAtOnce, func(int) (int, error) {
 		buf := make([]byte, 512)
 		for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-			if err := get(t, c.hostOf(name, int(i)), smallAnswer, buf); err != nil {
+			if err := get(k, k.c.hostOf(name, int(i)), smallAnswer, buf); err != nil {
 				return 0, err
 			}
 		}

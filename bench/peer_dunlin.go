@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"math"
 	"net/http"
 	"net/netip"
 
@@ -53,6 +54,7 @@ func (dunlinH3) transport(cfg *tls.Config) closableTransport {
 func (p dunlinH3) manyTransport(c *clientEnv) closableTransport {
 	addr := netip.MustParseAddrPort(c.addr)
 	t := p.transport(c.tls).(*http3.Transport)
+	t.MaxIdleConns = math.MaxInt
 	t.Resolve = func(context.Context, string, string) ([]netip.AddrPort, error) { return []netip.AddrPort{addr}, nil }
 	return t
 }
