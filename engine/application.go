@@ -40,6 +40,7 @@ type ApplicationOverQUIC interface {
 // a *quic.ApplicationError from any method) when its work is done, at once if there is none. The connection of an
 // application that is no Drainer goes on until its peer closes it or Shutdown's context ends.
 type Drainer interface {
+	// Drain is called once, in the step. An error closes the connection.
 	Drain(s *Session) error
 }
 

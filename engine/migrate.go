@@ -21,6 +21,7 @@ var (
 // probes, that are validated or given up, and of the one that comes into use. OnPathEvent is called as ProcessReads is, before
 // it. Other applications can wait for quic.EventPathChanged.
 type PathObserver interface {
+	// OnPathEvent is told each event about paths, in order. An error closes the connection.
 	OnPathEvent(s *Session, e quic.PathEvent) error
 }
 

@@ -50,6 +50,7 @@ var qpackErrCodeNames = [...]string{
 	"QPACK_DECOMPRESSION_FAILED", "QPACK_ENCODER_STREAM_ERROR", "QPACK_DECODER_STREAM_ERROR",
 }
 
+// String returns the name that the RFC gives to the code, or its number.
 func (c ErrCode) String() string {
 	switch {
 	case c >= NoError && c <= VersionFallback:
@@ -65,13 +66,14 @@ func (c ErrCode) String() string {
 // Error is why a request or, when OnStream is false, the whole connection ended. An error of the connection matches
 // [net.ErrClosed].
 type Error struct {
-	Remote   bool // the peer said so; else this side found the fault or its user asked for it
-	OnStream bool // only the request on the stream StreamID ended
-	StreamID quic.StreamID
+	Remote   bool          // the peer said so; else this side found the fault or its user asked for it
+	OnStream bool          // only the request on the stream StreamID ended
+	StreamID quic.StreamID // if OnStream
 	Code     ErrCode
 	Reason   string // for people; may be empty
 }
 
+// Error says who ended what, with which code.
 func (e *Error) Error() string {
 	s := "h3: " + e.Code.String()
 	if e.OnStream {

@@ -58,11 +58,11 @@ const (
 // Event tells the application something about its connection.
 type Event struct {
 	Kind     EventKind
-	Fin      bool
-	Priority Priority
-	Stream   *Stream
-	Fields   []Field
-	Settings []Setting
-	ID       uint64
-	Err      error
+	Fin      bool      // of EventHeaders and EventTrailers: the message ends here
+	Priority Priority  // of EventPriorityUpdate
+	Stream   *Stream   // of events about a request
+	Fields   []Field   // of a section; lent until the next call of NextEvent
+	Settings []Setting // of EventSettings; not to be changed
+	ID       uint64    // of EventGoAway and EventPriorityUpdate
+	Err      error     // of EventReset, EventStopSending and EventClosed
 }

@@ -42,18 +42,19 @@ var eventNames = [...]string{
 	"none", "established", "handshake complete", "settings", "headers", "interim", "reset", "stop sending", "stream closed", "go away", "closed",
 }
 
+// String returns the kind in a word or two.
 func (k EventKind) String() string { return eventNames[k] }
 
 // Event tells the user of a connection something about it.
 type Event struct {
 	Kind     EventKind
-	Fin      bool
-	Early    bool
-	Stream   *Stream
-	Fields   []h3.Field
-	Settings []h3.Setting
-	ID       uint64
-	Err      error
+	Fin      bool         // of EventHeaders: there is neither body nor trailers
+	Early    bool         // of EventEstablished: the handshake is not complete
+	Stream   *Stream      // of events about a request
+	Fields   []h3.Field   // of EventHeaders and EventInterim
+	Settings []h3.Setting // of EventSettings; not to be changed
+	ID       uint64       // of EventGoAway
+	Err      error        // of EventReset, EventStopSending, EventStreamClosed and EventClosed
 }
 
 // maxInterim bounds the interim responses of one stream that wait in an event queue. RFC 9110, Section 15.2 lets a

@@ -22,8 +22,8 @@ type StreamAudit struct {
 
 // EarlyEnd is the end of one half of a stream before its message was complete.
 type EarlyEnd struct {
-	Happened bool
-	Code     h3.ErrCode
+	Happened bool       // else Code means nothing
+	Code     h3.ErrCode // of the RESET_STREAM or STOP_SENDING frame
 }
 
 // Audit returns what is known of the stream until now, or in the end. Any goroutine may call it at any time.

@@ -126,19 +126,19 @@ const (
 // Decision is what Demux decided.
 type Decision struct {
 	Kind   DecisionKind
-	Reason DemuxReason
-	Len    int
-	Accept Accept
+	Reason DemuxReason // also counted: see Demux.Count
+	Len    int         // of the reply, in bytes, if Kind is Reply
+	Accept Accept      // for NewServer, if Kind is NewAttempt
 }
 
 // Accept carries what NewServer needs of a connection attempt. The Initial packet that it stems from is authentic.
 type Accept struct {
-	Path       Path
-	Version    Version
+	Path       Path         // that the Initial came on
+	Version    Version      // of its first packets
 	DCID, SCID ConnectionID // of the client's Initial
 	ODCID      ConnectionID // of the first Initial before a Retry; DCID otherwise
-	Retried    bool
-	Validated  bool // the client proved its address by a token
+	Retried    bool         // the client has answered a Retry
+	Validated  bool         // the client proved its address by a token
 	// Context, if its owner sets it, is what callbacks of the tls.Config find as tls.ClientHelloInfo's. It is not waited for.
 	Context context.Context
 

@@ -26,6 +26,7 @@ const (
 	EarlyDataRejected                       // at a client: the server does not; see EventEarlyDataRejected
 )
 
+// String returns the state in a word.
 func (s EarlyDataState) String() string {
 	switch s {
 	case EarlyDataNone:

@@ -39,6 +39,7 @@ var transportErrorNames = [...]string{
 	"AEAD_LIMIT_REACHED", "NO_VIABLE_PATH", "VERSION_NEGOTIATION_ERROR",
 }
 
+// String returns the name that the RFC gives to the code, or its number.
 func (c TransportErrorCode) String() string {
 	switch {
 	case c < TransportErrorCode(len(transportErrorNames)):
@@ -59,6 +60,7 @@ type TransportError struct {
 	Err       error     // the cause where there is one, such as a *tls.CertificateVerificationError
 }
 
+// Error says who found which fault.
 func (e *TransportError) Error() string {
 	s := "quic: " + e.Code.String()
 	if e.Remote {
@@ -84,11 +86,12 @@ func transportError(code TransportErrorCode, reason string) *TransportError {
 // ApplicationError is why a connection ended, where the protocol over QUIC closed it (RFC 9000, Section 11.1).
 // It matches [net.ErrClosed].
 type ApplicationError struct {
-	Remote bool
+	Remote bool   // the peer closed it
 	Code   uint64 // the application protocol's own, at most 2^62-1
-	Reason string
+	Reason string // for people; may be empty
 }
 
+// Error says who closed the connection with which code.
 func (e *ApplicationError) Error() string {
 	who := "closed"
 	if e.Remote {
@@ -107,11 +110,12 @@ func (e *ApplicationError) Is(target error) bool { return target == net.ErrClose
 // StreamError is why a stream's read half (peer's RESET_STREAM, own STOP_SENDING) or write half (peer's STOP_SENDING,
 // own RESET_STREAM) ended early (RFC 9000, Sections 3.5, 19.4 and 19.5).
 type StreamError struct {
-	Remote bool
-	Code   uint64 // the application protocol's own
-	Stream StreamID
+	Remote bool     // the peer ended it
+	Code   uint64   // the application protocol's own, at most 2^62-1
+	Stream StreamID // which of the connection's
 }
 
+// Error says who ended which stream with which code.
 func (e *StreamError) Error() string {
 	who := "this side"
 	if e.Remote {

@@ -49,9 +49,9 @@ const (
 // Event tells the application something about its connection.
 type Event struct {
 	Kind   EventKind
-	Stream *Stream
-	Dir    Dir
-	Err    error
+	Stream *Stream // of events about a stream
+	Dir    Dir     // of EventStreamsAvailable
+	Err    error   // of EventClosed, never nil; of EventEarlyDataRejected
 }
 
 // EndpointEventKind says what an [EndpointEvent] tells.
@@ -79,9 +79,9 @@ type StatelessResetToken [16]byte
 // EndpointEvent tells the owner of the routing table what to route to a connection.
 type EndpointEvent struct {
 	Kind   EndpointEventKind
-	CID    ConnectionID
-	Token  StatelessResetToken
-	Remote netip.AddrPort // of the reset tokens
+	CID    ConnectionID        // that was issued or retired
+	Token  StatelessResetToken // that was added or removed
+	Remote netip.AddrPort      // of the reset tokens
 }
 
 // eventQueue holds the events that the connection itself tells, each kind at most once. Those of streams come from the

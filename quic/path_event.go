@@ -20,12 +20,13 @@ const (
 
 var pathEventNames = [...]string{"none", "probed", "validated", "failed", "migrated"}
 
+// String returns what the kind says in two or three words.
 func (k PathEventKind) String() string { return pathEventNames[min(int(k), len(pathEventNames)-1)] }
 
 // PathEvent tells what has become of a path.
 type PathEvent struct {
 	Kind PathEventKind
-	Path Path
+	Path Path // that it is about
 }
 
 // maxPathEvents bounds the events that wait. The oldest ones go first: nobody may be interested in them.

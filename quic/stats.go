@@ -13,10 +13,10 @@ type Stats struct {
 	PacketsLost, BytesLost           uint64
 	SpuriousLosses                   uint64 // packets that counted as lost and were only late
 	PacketsRetransmitted             uint64 // packets with stream or handshake data that was sent before
-	PTOs                             uint64
+	PTOs                             uint64 // probe timeouts (RFC 9002, Section 6.2)
 	PacketsDropped                   uint64 // received and thrown away: undecryptable, malformed, duplicate, unwanted
 	AckFramesSent, AckFramesReceived uint64
-	PathChallengesReceived           uint64
+	PathChallengesReceived           uint64 // PATH_CHALLENGE frames, by which the peer probes a path
 
 	StreamBytesSent          uint64 // first transmissions, payload of STREAM frames
 	StreamBytesReceived      uint64 // payload of STREAM frames, without duplicates
@@ -43,7 +43,7 @@ type Stats struct {
 	// DeliveryRate is how fast the path delivered lately, in bytes per second, as congestion controllers that go by it
 	// measure it (BBR); 0 with others.
 	DeliveryRate uint64
-	KeyUpdates   uint64
+	KeyUpdates   uint64 // of either side (RFC 9001, Section 6)
 }
 
 // OpenStreams returns how many streams there are, both sides' and of both directions, that are not over.

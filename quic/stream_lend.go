@@ -3,7 +3,10 @@ package quic
 import "math"
 
 // Releaser takes back memory that was lent to a connection.
-type Releaser interface{ Release() }
+type Releaser interface {
+	// Release is told, once for each loan, that the memory is its owner's again. It must not block.
+	Release()
+}
 
 // minLoan is the least number of bytes that are worth keeping track of: fewer are copied, and then small writes share
 // blocks.

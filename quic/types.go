@@ -41,6 +41,7 @@ const (
 // Peer returns the other side.
 func (s Side) Peer() Side { return s ^ 1 }
 
+// String returns "client" or "server".
 func (s Side) String() string {
 	if s == Client {
 		return "client"
@@ -93,6 +94,7 @@ const (
 	Uni
 )
 
+// String returns the direction in a word.
 func (d Dir) String() string {
 	if d == Bidi {
 		return "bidirectional"

@@ -15,6 +15,7 @@ const (
 	DecoderStreamError  ErrorCode = 0x202 // an instruction on the peer's decoder stream is wrong
 )
 
+// String returns the name that the RFC gives to the code, or its number.
 func (c ErrorCode) String() string {
 	switch c {
 	case DecompressionFailed:
@@ -30,9 +31,10 @@ func (c ErrorCode) String() string {
 // Error is a fault of the peer's that ends the connection.
 type Error struct {
 	Code   ErrorCode
-	Reason string
+	Reason string // for people
 }
 
+// Error says what was wrong.
 func (e *Error) Error() string { return "qpack: " + e.Code.String() + ": " + e.Reason }
 
 // Results of [Decoder.Decode] that are no fault of the peer's QPACK encoder; the connection goes on.
