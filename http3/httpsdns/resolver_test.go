@@ -103,7 +103,7 @@ func name(s string) dnsmessage.Name { return dnsmessage.MustNewName(s) }
 func reply(q dnsmessage.Message, change func(*dnsmessage.Message), answers ...dnsmessage.Resource) []byte {
 	m := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: q.ID, Response: true, RecursionDesired: true, RecursionAvailable: true},
-		Questions: slices.Clone(q.Questions), Answers: answers,
+		Questions: slices.Clone(q.Questions), Answers: slices.Clone(answers), // Pack changes them
 	}
 	if change != nil {
 		change(&m)
