@@ -38,6 +38,12 @@ type altSite struct {
 	now    time.Time
 }
 
+func (a *altSite) lastSeen() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seen[len(a.seen)-1]
+}
+
 func newAltSite(t *testing.T) *altSite {
 	a := &altSite{now: time.Now()}
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +132,7 @@ func TestAltSvcIsFollowed(t *testing.T) {
 	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"; ma=60` })
 	a.want(t, two, three, three)
 	a.set(func() {
-		if last := a.seen[len(a.seen)-1]; last != three+" 127.0.0.1:"+a.quicPort() {
+		if last := a.lastSeen(); last != three+" 127.0.0.1:"+a.quicPort() {
 			t.Error(last)
 		}
 		a.altSvc = ""
@@ -154,7 +160,7 @@ func TestAltSvcIsFollowed(t *testing.T) {
 	a.set(func() { a.altSvc = `h3="localhost:` + a.quicPort() + `"` })
 	a.want(t, three, three)
 	a.set(func() {
-		if last := a.seen[len(a.seen)-1]; last != three+" localhost:"+a.quicPort() {
+		if last := a.lastSeen(); last != three+" localhost:"+a.quicPort() {
 			t.Error(last)
 		}
 		a.altSvc = ""
@@ -340,7 +346,7 @@ func TestHTTPSRecords(t *testing.T) {
 			a.client = &http.Client{Transport: a.tr}
 			defer a.tr.Close()
 			a.want(t, tt.want, tt.want)
-			if last := a.seen[len(a.seen)-1]; last != tt.want+" " {
+			if last := a.lastSeen(); last != tt.want+" " {
 				t.Error("Alt-Used without Alt-Svc: ", last)
 			}
 			if !slices.Equal(r.asked, tt.asked) {
