@@ -34,6 +34,8 @@ type fakeSocket struct {
 	net   *fakeNet
 	local netip.AddrPort
 	queue chan udp.Message
+	// comes is on its way, in order: timers of one moment fire in any. Under net.mu.
+	comes []udp.Message
 	done  chan struct{}
 	once  sync.Once
 	fault chan error // what a read is to fail with
@@ -109,7 +111,7 @@ func (s *fakeSocket) Send(d udp.Datagrams) error {
 	return nil
 }
 
-// carry takes one datagram to where it goes.
+// carry takes one datagram to where it goes, with n.mu held.
 func (n *fakeNet) carry(from, to netip.AddrPort, b []byte, ecn udp.ECN) {
 	if n.drop != nil && n.drop(from, to, b) {
 		return
@@ -128,13 +130,22 @@ func (n *fakeNet) arrive(from, to netip.AddrPort, b []byte, ecn udp.ECN) {
 	if dst == nil {
 		return
 	}
-	time.AfterFunc(n.delay, func() {
-		select {
-		case dst.queue <- udp.Message{Buf: b, Local: to, Remote: from, ECN: ecn, Received: time.Now()}:
-		case <-dst.done:
-		default: // a full queue
-		}
-	})
+	dst.comes = append(dst.comes, udp.Message{Buf: b, Local: to, Remote: from, ECN: ecn})
+	time.AfterFunc(n.delay, dst.receive)
+}
+
+// receive takes what has been on its way for longest.
+func (s *fakeSocket) receive() {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	m := s.comes[0]
+	s.comes = s.comes[1:]
+	m.Received = time.Now()
+	select {
+	case s.queue <- m:
+	case <-s.done:
+	default: // a full queue
+	}
 }
 
 func (s *fakeSocket) LocalAddr() netip.AddrPort { return s.local }
