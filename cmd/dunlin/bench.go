@@ -30,7 +30,6 @@ type benchOptions struct {
 	rate        float64
 	http2       bool
 	method      string
-	headers     []string
 	data        []string
 	json        bool
 	silent      bool
@@ -75,7 +74,6 @@ Any status is an answer. The exit status says whether there was any answer at al
 	flags.Float64Var(&opts.rate, "rate", 0, "start `N` requests per second, over all connections (default as many as are answered)")
 	flags.BoolVar(&opts.http2, "http2", false, "use HTTP/2 over TCP instead of HTTP/3")
 	flags.StringVarP(&opts.method, "request", "X", "", "request `METHOD` (default GET, POST with -d)")
-	flags.StringArrayVarP(&opts.headers, "header", "H", nil, "send the header `'NAME: VALUE'`; 'NAME:' leaves one out that is sent by default")
 	flags.StringArrayVarP(&opts.data, "data", "d", nil, "send `DATA`, or the bytes of a file as @FILE or of standard input as @-; several are joined by &")
 	flags.BoolVar(&opts.json, "json", false, "print the result as JSON")
 	flags.BoolVarP(&opts.silent, "silent", "s", false, "show no live line")
@@ -112,20 +110,12 @@ func bench(ctx context.Context, opts *benchOptions, arg string, std streams) err
 	if err != nil {
 		return misused(err)
 	}
-	header, err := parseHeaders(opts.headers)
-	if err != nil {
-		return misused(err)
-	}
-	pins, err := parseResolve(opts.resolve)
-	if err != nil {
-		return misused(err)
-	}
-	config, closeKeyLog, err := opts.tlsConfig()
+	way, err := opts.find(misused)
 	if err != nil {
 		return err
 	}
-	defer closeKeyLog()
-	request, err := opts.template(u, header, std.in)
+	defer way.closeKeyLog()
+	request, err := opts.template(u, way.header, std.in)
 	if err != nil {
 		return misused(err)
 	}
@@ -135,7 +125,7 @@ func bench(ctx context.Context, opts *benchOptions, arg string, std streams) err
 		total: newTally(),
 	}
 	for range opts.connections {
-		l.connections = append(l.connections, &loadConnection{transport: opts.transport(config, pins)})
+		l.connections = append(l.connections, &loadConnection{transport: opts.transport(way.tls, way.pins)})
 	}
 	defer l.close()
 	live := newLiveLine(std.err, opts, l)

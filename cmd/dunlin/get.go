@@ -25,7 +25,6 @@ type getOptions struct {
 	remoteName bool
 	include    bool
 	verbose    bool
-	headers    []string
 	method     string
 	data       []string
 	upload     string
@@ -64,7 +63,6 @@ SSLKEYLOGFILE names a file for TLS secrets, QLOGDIR a folder for traces (qlog).
 	flags.BoolVarP(&opts.remoteName, "remote-name", "O", false, "write each body to a file here that is named as the last part of its URL's path")
 	flags.BoolVarP(&opts.include, "include", "i", false, "put the response's header section before the body")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show the connection and both header sections on standard error")
-	flags.StringArrayVarP(&opts.headers, "header", "H", nil, "send the header `'NAME: VALUE'`; 'NAME:' leaves one out that is sent by default")
 	flags.StringVarP(&opts.method, "request", "X", "", "request `METHOD` (default GET, POST with -d, PUT with -T)")
 	flags.StringArrayVarP(&opts.data, "data", "d", nil, "send `DATA`, or the bytes of a file as @FILE or of standard input as @-; several are joined by &")
 	flags.StringVarP(&opts.upload, "upload-file", "T", "", "send `FILE` (- is standard input) as the body; a URL that ends in / gets its name")
@@ -93,24 +91,16 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) (fai
 	if err != nil {
 		return err
 	}
-	header, err := parseHeaders(opts.headers)
-	if err != nil {
-		return misused(err)
-	}
-	pins, err := parseResolve(opts.resolve)
-	if err != nil {
-		return misused(err)
-	}
-	config, closeKeyLog, err := opts.tlsConfig()
+	way, err := opts.find(misused)
 	if err != nil {
 		return err
 	}
-	defer closeKeyLog()
+	defer way.closeKeyLog()
 	terminal := isTerminal(std.err)
 	connections := &quic.Config{}
 	opts.trace(connections, std.err)
 	transport := &http3.Transport{
-		TLSClientConfig:    config,
+		TLSClientConfig:    way.tls,
 		QUIC:               connections,
 		DialTimeout:        opts.connectTime,
 		DisableCompression: true,
@@ -123,7 +113,7 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) (fai
 		if err != nil {
 			return err
 		}
-		config.ClientSessionCache = sessions
+		way.tls.ClientSessionCache = sessions
 		connections.EarlyData, connections.Tokens = opts.early, sessions
 		defer func() {
 			if failed == nil {
@@ -133,8 +123,8 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) (fai
 			failed = cmp.Or(failed, sessions.save())
 		}()
 	}
-	if len(pins) > 0 {
-		transport.Resolve = pins.resolve
+	if len(way.pins) > 0 {
+		transport.Resolve = way.pins.resolve
 	}
 	defer transport.Close()
 
@@ -149,7 +139,7 @@ func get(ctx context.Context, opts *getOptions, args []string, std streams) (fai
 	for i, u := range urls {
 		done := make(chan struct{})
 		transfers[i] = &transfer{
-			opts: opts, transport: transport, url: u, header: header, body: body, bar: bar, out: std.out, err: std.err,
+			opts: opts, transport: transport, url: u, header: way.header, body: body, bar: bar, out: std.out, err: std.err,
 			outputFile: opts.outputFile(i, u), turn: turn,
 		}
 		running.Go(func() {

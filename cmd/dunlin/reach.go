@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -15,8 +16,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// reachOptions are the flags that say how a client finds a server and whom it trusts.
+// reachOptions are the flags that say how a client finds a server, whom it trusts and which header it sends.
 type reachOptions struct {
+	headers     []string
 	insecure    bool
 	cacert      string
 	resolve     []string
@@ -25,12 +27,33 @@ type reachOptions struct {
 
 func (o *reachOptions) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	flags.StringArrayVarP(&o.headers, "header", "H", nil, "send the header `'NAME: VALUE'`; 'NAME:' leaves one out that is sent by default")
 	flags.BoolVarP(&o.insecure, "insecure", "k", false, "go on when the server's certificate does not verify")
 	flags.StringVar(&o.cacert, "cacert", "", "trust the authorities in the PEM `FILE` and no others")
 	flags.StringArrayVar(&o.resolve, "resolve", nil, "use an address for a server's name: `HOST:PORT:ADDRESS`")
 	flags.DurationVar(&o.connectTime, "connect-timeout", 10*time.Second, "how long connecting may take, name resolution included")
 	cmd.MarkFlagsMutuallyExclusive("cacert", "insecure")
 	_ = cmd.MarkFlagFilename("cacert", "pem", "crt")
+}
+
+// way is what reachOptions say.
+type way struct {
+	header      http.Header
+	pins        pins
+	tls         *tls.Config
+	closeKeyLog func() // at the end
+}
+
+// find reads the options; misused marks errors that are the user's.
+func (o *reachOptions) find(misused func(error) error) (w way, err error) {
+	if w.header, err = parseHeaders(o.headers); err != nil {
+		return w, misused(err)
+	}
+	if w.pins, err = parseResolve(o.resolve); err != nil {
+		return w, misused(err)
+	}
+	w.tls, w.closeKeyLog, err = o.tlsConfig()
+	return w, err
 }
 
 func (o *reachOptions) tlsConfig() (config *tls.Config, closeKeyLog func(), err error) {

@@ -104,7 +104,7 @@ func TestNewRequest(t *testing.T) {
 			name: "plain", method: "GET", header: http.Header{"Accept": {"*/*"}}, host: "example.org",
 		},
 		{
-			name: "headers", opts: getOptions{headers: []string{"accept:", "host: other.example", "A: 1", "A: 2"}},
+			name: "headers", opts: getOptions{reachOptions: reachOptions{headers: []string{"accept:", "host: other.example", "A: 1", "A: 2"}}},
 			method: "GET", header: http.Header{"A": {"1", "2"}}, host: "other.example",
 		},
 		{
@@ -121,7 +121,7 @@ func TestNewRequest(t *testing.T) {
 			header: http.Header{"Accept": {"*/*"}, "Content-Type": {"application/x-www-form-urlencoded"}}, host: "example.org",
 		},
 		{
-			name: "data of a type", opts: getOptions{data: []string{"{}"}, headers: []string{"Content-Type: application/json"}},
+			name: "data of a type", opts: getOptions{data: []string{"{}"}, reachOptions: reachOptions{headers: []string{"Content-Type: application/json"}}},
 			method: "POST", body: "{}", length: 2,
 			header: http.Header{"Accept": {"*/*"}, "Content-Type": {"application/json"}}, host: "example.org",
 		},
