@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if dir, err := builtDir(); err == nil {
 		os.RemoveAll(dir)
 	}
-	if left := leakedGoroutines(10 * time.Second); left != "" && status == 0 {
+	if left := leakedGoroutines(30 * time.Second); left != "" && status == 0 {
 		fmt.Fprintf(os.Stderr, "goroutines are left after all tests:\n%s\n", left)
 		status = 1
 	}

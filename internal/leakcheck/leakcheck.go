@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// patience is how long goroutines on their way out are given to go.
-const patience = 5 * time.Second
+// patience is how long goroutines on their way out are given to go. A connection that was closed stays for three PTOs (RFC 9000,
+// Section 10.2), and with it the endpoint that Dial made for it: on a busy machine, with round trips of a second, that is long.
+const patience = 30 * time.Second
 
 // Main is for TestMain: it runs the tests and exits, with a status other than 0 if a goroutine of this module, or one that
 // crypto/tls runs for it, is left.
