@@ -4,7 +4,7 @@
 //
 //	go run . -list      # the works, and the peers that do each
 //	go run .            # everything, medians of five
-//	go run . -quick     # a first impression, in some three minutes
+//	go run . -quick     # a first impression, in two or three minutes
 //	go run . -work get,small-1x100 -peers dunlin-h3,quic-go-h3
 //
 // Results can be kept and shown again; -docs writes the tables, targets and plots of docs/BENCHMARKS.md, for which -quick does

@@ -252,8 +252,8 @@ func (s *settings) runsOf(w work) int {
 	switch {
 	case s.runs > 1 && w.kind == kindLossy:
 		return lossyRuns * s.runs
-	case s.quick && w.slow():
-		return min(s.runs, slowRuns)
+	case s.quick && (w.kind == kindIdle || w.kind == kindGrowth):
+		return min(s.runs, crowdRuns)
 	}
 	return s.runs
 }

@@ -294,7 +294,10 @@ func between(out io.Writer, all []outcome) {
 		for _, f := range o.floors {
 			fmt.Fprintf(out, ", %s %s", f.peer, o.of.format(o.m, f.figure))
 		}
-		fmt.Fprintf(out, ". %s", o.explain())
+		fmt.Fprint(out, ".")
+		if why := o.explain(); why != "" {
+			fmt.Fprintf(out, " %s", why)
+		}
 		if parts := parts[o.work]; parts != "" && !said[o.work] {
 			said[o.work] = true
 			fmt.Fprintf(out, " %s", parts)

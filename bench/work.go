@@ -116,7 +116,7 @@ var works = []work{
 	{"idle", "connection", kindIdle, idle, 10000, 10000},
 	{"growth-connections", "request", kindGrowth, growConnections, quickTime, 5},
 	{growthStreams, "request", kindGrowth, growStreams, quickTime, 5},
-	{"growth-window", "GiB", kindWindow, growWindow, 16 * mib, 64 * mib},
+	{"growth-window", "GiB", kindWindow, growWindow, 64 * mib, 256 * mib},
 }
 
 // slow reports whether a work takes too long for a first impression.
@@ -124,8 +124,9 @@ func (w *work) slow() bool {
 	return w.kind == kindIdle || w.kind == kindGrowth || w.kind == kindWindow || w.kind == kindLossy
 }
 
-// slowRuns is how often a slow work is done with -quick at most. What such works measure varies little.
-const slowRuns = 2
+// crowdRuns is how often a work with thousands of connections is done with -quick at most. What such works measure varies
+// little.
+const crowdRuns = 2
 
 // peers returns the names of those that can do a work.
 func (w *work) peers() []string {
