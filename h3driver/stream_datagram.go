@@ -55,31 +55,8 @@ func (s *Stream) MaxDatagramLen() (n int) {
 	return n
 }
 
-// tryDatagram runs f in the connection's step until it returns something else than quic.ErrWouldBlock; after that it waits
-// for g, which d.mu guards.
-func (s *Stream) tryDatagram(ctx context.Context, g *blocking.Gate, f func(*h3.Stream) error) error {
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		var wait <-chan struct{}
-		var err error
-		if gone := s.do(func(h *h3.Stream) {
-			if err = f(h); errors.Is(err, quic.ErrWouldBlock) {
-				s.d.mu.Lock()
-				wait = g.Opening()
-				s.d.mu.Unlock()
-			}
-		}); gone != nil {
-			return gone
-		}
-		if wait == nil {
-			return err
-		}
-		if err := blocking.Await(ctx, wait); err != nil {
-			return err
-		}
-	}
+func (s *Stream) tryDatagram(ctx context.Context, g *blocking.Gate, try func(*h3.Stream) error) error {
+	return blocking.Retry(ctx, s.do, &s.d.mu, g, quic.ErrWouldBlock, try)
 }
 
 // do runs f in the connection's step, or returns why the stream is over.

@@ -29,8 +29,8 @@ type randomCIDs struct {
 // NewConnectionIDGenerator returns a generator of n random bytes, 0 to 20. Other lengths are an error. random is the
 // source of the bytes and must be safe for concurrent use, unless all users of the generator share a goroutine; nil
 // means crypto/rand.Reader.
-// RFC 9000, Section 10.3.2 (MUST 3, 4).
 func NewConnectionIDGenerator(n int, random io.Reader) (ConnectionIDGenerator, error) {
+	// RFC 9000, Section 10.3.2 (MUST 3, 4).
 	if n < 0 || n > wire.MaxConnectionIDLen {
 		return nil, fmt.Errorf("quic: connection IDs can't be %d bytes long", n)
 	}

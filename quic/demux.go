@@ -227,8 +227,8 @@ func (d *Demux) reply(r DemuxReason, packet []byte) Decision {
 // Handle decides what to do with a datagram whose DCID belongs to no connection, and which is not a stateless reset of
 // one. The datagram is left as it is. A reply goes into reply, of at least MinReplyBuffer bytes. underLoad is what the
 // policy RetryUnderLoad goes by.
-// RFC 9000, Section 17.2.1 (MUST 6) and Section 17.2.5.1 (MUST 4).
 func (d *Demux) Handle(now time.Time, path Path, datagram, reply []byte, underLoad bool) Decision {
+	// RFC 9000, Section 17.2.1 (MUST 6) and Section 17.2.5.1 (MUST 4).
 	inv, ok := wire.ParseInvariant(datagram, d.cids.Len())
 	switch {
 	case !ok:

@@ -141,8 +141,8 @@ func (s *Stream) Writable() int {
 // Reset abandons the write half: nothing more is sent, not even again, and the peer learns of the code, at most
 // 2^62-1, of the application protocol (RFC 9000, Section 19.4). It does nothing if the peer has everything already or
 // the half was reset before.
-// RFC 9000, Section 11.2 (MUST 1).
 func (s *Stream) Reset(code uint64) {
+	// RFC 9000, Section 11.2 (MUST 1).
 	if s.table.err == nil {
 		s.reset(code, false)
 	}

@@ -176,31 +176,8 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error)
 	return n, err
 }
 
-// tryDatagram runs f in the connection's step until it returns something else than quic.ErrWouldBlock; after that it waits
-// for g.
-func (c *Conn) tryDatagram(ctx context.Context, g *blocking.Gate, f func(*quic.Conn) error) error {
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		var wait <-chan struct{}
-		var err error
-		if gone := c.do(func(conn *quic.Conn) {
-			if err = f(conn); errors.Is(err, quic.ErrWouldBlock) {
-				c.mu.Lock()
-				wait = g.Opening()
-				c.mu.Unlock()
-			}
-		}); gone != nil {
-			return gone
-		}
-		if wait == nil {
-			return err
-		}
-		if err := blocking.Await(ctx, wait); err != nil {
-			return err
-		}
-	}
+func (c *Conn) tryDatagram(ctx context.Context, g *blocking.Gate, try func(*quic.Conn) error) error {
+	return blocking.Retry(ctx, c.do, &c.mu, g, quic.ErrWouldBlock, try)
 }
 
 // MaxDatagramLen returns the length of the longest datagram that SendDatagram takes now, 0 if the peer wants none. It
