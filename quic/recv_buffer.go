@@ -89,7 +89,11 @@ func (b *recvBuffer) store(offset uint64, data []byte) {
 		n := min(len(data), blocks.LargeSize-within)
 		block := b.blocks[i]
 		if len(block) < within+n {
-			bigger := blocks.Get(within + n)
+			want := within + n
+			if want > blocks.SmallSize {
+				want = blocks.LargeSize // not to be copied once more
+			}
+			bigger := blocks.Get(want)
 			if block != nil {
 				copy(bigger, block)
 				blocks.Put(block)

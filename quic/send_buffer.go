@@ -44,6 +44,10 @@ func (b *sendBuffer) write(p []byte) {
 		want := len(p)
 		if n := len(b.chunks); n > int(b.head) && !b.isLent(n-1) {
 			want = blocks.LargeSize
+			if b.end-b.acked < 2*blocks.MediumSize {
+				// Not much of it: one of many streams, whose memory together is to stay in the caches.
+				want = max(len(p), blocks.MediumSize)
+			}
 		}
 		block := blocks.Get(want)
 		n := copy(block, p)
