@@ -100,3 +100,61 @@ func TestImmediateAck(t *testing.T) {
 		}
 	}
 }
+
+// Where an acknowledgment is waited for, it is asked for without delay (draft-ietf-quic-ack-frequency, Sections 7 and 8.5):
+// by probe timeouts, and by a client that moves.
+func TestImmediateAckAsked(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		want, other := wire.FramePing, wire.FrameImmediateAck
+		if on {
+			want, other = other, want
+		}
+		s := newScript(t, Client, func(p *testPair) { p.cfg[Client].AckFrequency = on })
+		st, _ := s.c.OpenStream(Uni)
+		st.TryWrite([]byte("lost"), false)
+		s.sent()
+		for probed := s.c.Stats().PTOs; s.c.Stats().PTOs == probed; {
+			at, ok := s.c.NextTimeout()
+			if !ok {
+				t.Fatal("no probe timeout")
+			}
+			s.now = at
+			s.c.HandleTimeout(s.now)
+		}
+		if got := find(s.sent(), wire.FrameImmediateAck); on != (len(got) > 0) {
+			t.Errorf("negotiated %v: probes with %v", on, got)
+		}
+
+		if err := s.c.Migrate(s.now, movedAddr); err != nil {
+			t.Fatal(err)
+		}
+		f := s.wantOne(s.sent(), wire.FramePathChallenge)
+		data, _ := wire.ParsePathChallenge(f.b)
+		s.receiveFrom(f.path, s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+		sent := s.sent()
+		if got := s.wantOne(sent, want); got.path != f.path || len(find(sent, other)) > 0 {
+			t.Errorf("negotiated %v: sent %v on %v", on, sent, got.path)
+		}
+	}
+}
+
+// What is asked of the peer is what the new path needs, as soon as that is in use.
+func TestAckFrequencyAfterMigration(t *testing.T) {
+	p := newTestPair(t, func(p *testPair) { p.cfg[Client].AckFrequency = true })
+	p.establish()
+	p.transfer(Client, 4_000_000)
+	q := p.conn[Client].ackFrequency
+	p.run("what was asked to arrive", func() bool { return !q.due && !q.inFlight })
+	seq := q.wanted.Seq
+	if q.wanted.Threshold <= 2 {
+		t.Fatalf("threshold %d after much data", q.wanted.Threshold)
+	}
+	if err := p.conn[Client].Migrate(p.now, movedAddr); err != nil {
+		t.Fatal(err)
+	}
+	p.run("migration", func() bool { return p.conn[Client].Path().Local == movedAddr })
+	if !q.due && !q.inFlight || q.wanted.Seq == seq || q.wanted.Threshold != 1 {
+		t.Errorf("after the move: %+v", *q)
+	}
+	p.transfer(Client, 100_000)
+}

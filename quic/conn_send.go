@@ -407,10 +407,9 @@ func (c *Conn) append1RTT(b []byte, limit int, allowed bool) ([]byte, unsealed, 
 			c.streams.appendFrames(&w, c.now)
 		}
 	}
-	if probe && c.ackFrequency != nil && c.ackFrequency.wanted.Seq > 0 && w.room() > 0 {
-		// The peer is not to wait for more packets before it answers.
-		w.buf = wire.AppendImmediateAck(w.buf)
-		w.record(recovery.Frame{Type: wire.FrameImmediateAck})
+	if probe && c.ackFrequency != nil && w.room() > 0 {
+		// draft-ietf-quic-ack-frequency, Section 7: the peer is not to wait for more packets before it answers.
+		c.appendUrgentPing(&w)
 	}
 	if !w.ackEliciting && w.room() > 0 && (probe || len(w.buf) > body && c.rec.WantPing(recovery.AppData)) {
 		w.buf = wire.AppendPing(w.buf)
@@ -493,10 +492,23 @@ func (c *Conn) appendControl(w *packetWriter) {
 		c.appendAckFrequency(w)
 	}
 	if c.sendPing && w.room() > 0 {
-		w.buf = wire.AppendPing(w.buf)
-		w.record(recovery.Frame{Type: wire.FramePing})
+		// The answer is what it is about: whether the peer is there, or that it has seen this side move.
+		c.appendUrgentPing(w)
 		c.sendPing = false
 	}
+}
+
+// appendUrgentPing writes a frame that the peer acknowledges, without delay if it can be asked for that. w has room for a
+// byte.
+func (c *Conn) appendUrgentPing(w *packetWriter) {
+	frame := recovery.Frame{Type: wire.FramePing}
+	if c.ackFrequency == nil {
+		w.buf = wire.AppendPing(w.buf)
+	} else {
+		frame.Type = wire.FrameImmediateAck
+		w.buf = wire.AppendImmediateAck(w.buf)
+	}
+	w.record(frame)
 }
 
 // pollPathProbe sends a packet that validates a path, or that lets the peer do so.
@@ -566,8 +578,8 @@ func (c *Conn) pollMTUProbe(buf []byte) (Transmit, bool) {
 	if !ok {
 		return Transmit{}, false
 	}
-	w.buf = wire.AppendPing(w.buf)
-	w.record(recovery.Frame{Type: wire.FramePing})
+	// draft-ietf-quic-ack-frequency, Section 8.4: a probe that is acknowledged late is no probe that was lost.
+	c.appendUrgentPing(&w)
 	w.buf = wire.AppendPadding(w.buf, w.room())
 	u.flags |= recovery.MTUProbe
 	p.mtu.sent(size)

@@ -271,6 +271,8 @@ func (c *Conn) switchPath(p *path) {
 		} else {
 			c.rec.ResetPath(c.newController(p.mtu.size), p.mtu.size)
 		}
+		// draft-ietf-quic-ack-frequency, Section 8.5: what was asked of the peer was right for the old path.
+		c.updateAckFrequency()
 	}
 	p.left = nil
 	for _, o := range c.otherPaths() {
