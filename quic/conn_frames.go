@@ -29,7 +29,8 @@ type packetIn struct {
 }
 
 // handlePayload processes the frames of a packet. It reports false if the connection has ended. Frames of a packet that is
-// then refused may come again: none minds.
+// then refused may come again, in another packet: none of those that are sent again minds. The same packet is not processed
+// twice, for a DATAGRAM frame would.
 func (c *Conn) handlePayload(in *packetIn, b []byte) bool {
 	if c.trace != nil {
 		c.trace.packetReceived(in, b)

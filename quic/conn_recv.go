@@ -302,6 +302,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		return packetOpened
 	}
 	if in.refused {
+		c.recv.Refuse(o.PN)
 		return d.drop(packetDrop, qlog.DroppedGeneral)
 	}
 	largest := o.PN+1 > expectedPN(&c.recv)

@@ -288,3 +288,49 @@ func TestDatagramAllocations(t *testing.T) {
 		t.Errorf("%v allocations per round", n)
 	}
 }
+
+// A datagram is delivered once, whatever becomes of its packet: that counts as old when it comes again, or it was refused
+// for want of room. RFC 9000, Section 12.3 (MUST 4).
+func TestDatagramDeliveredOnce(t *testing.T) {
+	datagram := append(wire.AppendDatagramHeader(nil, 4), "once"...)
+	for side := range Side(2) {
+		for name, play := range map[string]func(s *script) (again []byte){
+			"old": func(s *script) []byte {
+				first := s.seal(wire.OneRTT, datagram)
+				s.receive(first)
+				for range 1000 {
+					s.seal(wire.OneRTT, wire.AppendPing(nil)) // is lost
+					s.send(wire.AppendPing(nil))
+				}
+				return first
+			},
+			"refused": func(s *script) []byte {
+				id := uint64(NewStreamID(side.Peer(), Uni, 0))
+				piece := func(i int) []byte {
+					return append(wire.AppendStreamHeader(nil, id, uint64(1+2*i), 1, false), 'x')
+				}
+				for i := range maxGaps {
+					s.send(piece(i))
+				}
+				dropped := s.c.Stats().PacketsDropped
+				first := s.seal(wire.OneRTT, datagram, piece(maxGaps+1))
+				s.receive(first)
+				if s.c.Stats().PacketsDropped != dropped+1 {
+					t.Errorf("%v: a packet with a gap too many was not refused", side)
+				}
+				return first
+			},
+		} {
+			s := newScript(t, side)
+			again := play(s)
+			if b, err := s.c.TryReceiveDatagram(); string(b) != "once" || err != nil {
+				t.Errorf("%v, %s: %q, %v", side, name, b, err)
+			}
+			s.receive(again)
+			if b, err := s.c.TryReceiveDatagram(); err != ErrWouldBlock {
+				t.Errorf("%v, %s: %q, %v for the second time", side, name, b, err)
+			}
+			s.wantOpen()
+		}
+	}
+}

@@ -290,6 +290,7 @@ func (c *Conn) receiveEarly(d *datagramIn, h *wire.LongHeader, data []byte) pack
 		return packetOpened
 	}
 	if in.refused {
+		c.recv.Refuse(pn)
 		return d.drop(packetDrop, qlog.DroppedGeneral)
 	}
 	c.recv.Add(d.received, pn, in.ackEliciting, uint8(d.ecn))

@@ -39,6 +39,7 @@ type Received struct {
 	deadline    monotime.Time
 	maxAckDelay time.Duration
 	frequency   *ackFrequency // nil unless the peer has asked for one
+	refused     *rangeset.Set // what Refuse has told; nil for nothing
 }
 
 // Init makes r ready for use in space. maxAckDelay and exponent are the transport parameters that this side sent.
@@ -50,7 +51,22 @@ func (r *Received) Init(space Space, maxAckDelay time.Duration, exponent uint8) 
 func (r *Received) Largest() (pn uint64, ok bool) { return r.numbers.Max() }
 
 // Duplicate reports whether pn arrived before, or is so old that this is no longer known (RFC 9000, Section 12.3).
-func (r *Received) Duplicate(pn uint64) bool { return pn < r.floor || r.numbers.Contains(pn) }
+func (r *Received) Duplicate(pn uint64) bool {
+	return pn < r.floor || r.numbers.Contains(pn) || r.refused != nil && r.refused.Contains(pn)
+}
+
+// Refuse tells that the packet numbered pn, not a duplicate, arrived and was processed in part. It is never acknowledged, so
+// that the peer sends again in another packet what was in it, and is a duplicate if it comes again.
+func (r *Received) Refuse(pn uint64) {
+	if r.refused == nil {
+		r.refused = new(rangeset.Set)
+	}
+	r.refused.Add(pn, pn+1)
+	if r.refused.Len() > maxReceivedRanges {
+		r.floor = max(r.floor, r.refused.Range(0).End)
+		r.refused.DropFirst(1)
+	}
+}
 
 // Add tells that the packet numbered pn, not a duplicate, arrived at received with the ECN codepoint ecn (as in the IP
 // header) and was processed.

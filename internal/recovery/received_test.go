@@ -145,6 +145,24 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// A packet that is refused is not acknowledged, nor taken when it comes again, and few of them are remembered.
+func TestRefused(t *testing.T) {
+	r := newReceiver(t, AppData)
+	r.add(0, 1)
+	for pn := uint64(3); pn < 10*maxReceivedRanges; pn += 2 {
+		r.Refuse(pn)
+		if !r.Duplicate(pn) || r.Duplicate(pn+1) || !r.Duplicate(3) || !r.Duplicate(1) {
+			t.Fatalf("wrong idea of duplicates after packet %d was refused", pn)
+		}
+	}
+	if r.refused.Len() != maxReceivedRanges || r.numbers.Len() != 1 || r.numbers.Contains(3) {
+		t.Errorf("%d ranges refused, %d received", r.refused.Len(), r.numbers.Len())
+	}
+	if pn := uint64(10*maxReceivedRanges - 2); r.Duplicate(pn) {
+		t.Error("the newest gap counts as received")
+	}
+}
+
 // RFC 9000, Section 12.3 (MUST 4) and Section 13.2.3 (MUST 1, 2).
 func TestReceivedIsBounded(t *testing.T) {
 	r := newReceiver(t, AppData)
