@@ -2,6 +2,7 @@ package quic
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/internal/monotime"
@@ -318,7 +319,7 @@ func (c *Conn) receiveShort(d *datagramIn, data []byte) packetFate {
 		if ch := c.path.challenge; ch != nil {
 			ch.heard = true
 		}
-		if in.challenges > 0 {
+		if in.challenges > 0 && !c.leftLocal(d.addr.Local) {
 			c.answerChallenges(&in, c.path)
 		}
 		if c.roam != nil && largest && in.nonProbing && c.side == Server {
@@ -371,6 +372,14 @@ func (c *Conn) receivedElsewhere(in *packetIn, largest bool) {
 		// RFC 9000, Section 9.6.3: the client that probes is about to move; by then its address is known to be its own.
 		c.startValidation(p)
 	}
+}
+
+// leftLocal reports whether a client that has had several addresses of its own has forgotten the one that it got a packet at.
+// RFC 9000, Section 8.2.2: a challenge is answered on its path or not at all. A socket that is known by "any" address is told by
+// its port.
+func (c *Conn) leftLocal(at netip.AddrPort) bool {
+	own := c.path.addr.Local
+	return c.side == Client && c.roam != nil && at != own && (at.Port() != own.Port() || !own.Addr().IsUnspecified())
 }
 
 // answerChallenges queues the answers to the PATH_CHALLENGE frames of a packet that came on p.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dunlin-quic/dunlin/internal/rangeset"
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
 
@@ -569,4 +570,64 @@ func TestPathReaches(t *testing.T) {
 	if (Path{Remote: testServerAddr}).reaches() {
 		t.Error("from nowhere")
 	}
+}
+
+// A path that the client wanted is given up, and it hears of that, if no connection ID for it comes in time.
+func TestMigrateNeverGetsCID(t *testing.T) {
+	s := newScript(t, Client)
+	if err := s.c.Migrate(s.now, movedAddr); err != nil {
+		t.Fatal(err)
+	}
+	f := s.wantOne(s.sent(), wire.FramePathChallenge)
+	data, _ := wire.ParsePathChallenge(f.b)
+	s.send(newCIDFrame(maxIssuedCIDs, maxIssuedCIDs))
+	retired := find(s.sent(), wire.FrameRetireConnectionID)
+	s.receiveFrom(f.path, s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+	s.sent()
+	// The peer has heard which IDs are given up, and has no other.
+	s.send(wire.AppendAck(nil, []rangeset.Range{{Start: 0, End: s.next}}, 0, nil, 1000))
+	if len(retired) == 0 || !s.c.Migrating() || len(s.c.peer.retiring) > 0 {
+		t.Fatalf("%d IDs retired, migrating: %v", len(retired), s.c.Migrating())
+	}
+	for s.c.Migrating() {
+		at, ok := s.c.NextTimeout()
+		if !ok {
+			t.Fatal("nothing is going to happen")
+		}
+		s.now = at
+		s.c.HandleTimeout(s.now)
+		s.sent()
+	}
+	want := []string{"validated " + movedAddr.String(), "failed " + movedAddr.String()}
+	if got := pathEvents(s.c); !slices.Equal(got, want) {
+		t.Errorf("heard %v, want %v", got, want)
+	}
+	if s.c.Path() != testPaths[Client] {
+		t.Errorf("at %v", s.c.Path())
+	}
+}
+
+// RFC 9000, Section 8.2.2 (MUST 3): a challenge that comes late to an address that the client has left and forgotten is not
+// answered from another. Before it ever moved, its address may be known to it by another name.
+func TestLateChallenge(t *testing.T) {
+	s := newScript(t, Client)
+	at := Path{Local: movedPort, Remote: testServerAddr}
+	s.receiveFrom(at, s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{1})))
+	s.wantOne(s.sent(), wire.FramePathResponse)
+	if err := s.c.Migrate(s.now, movedAddr); err != nil {
+		t.Fatal(err)
+	}
+	f := s.wantOne(s.sent(), wire.FramePathChallenge)
+	data, _ := wire.ParsePathChallenge(f.b)
+	s.receiveFrom(f.path, s.seal(wire.OneRTT, wire.AppendPathResponse(nil, data)))
+	s.sent()
+	for _, local := range []netip.AddrPort{movedPort, netip.AddrPortFrom(reboundAddr.Addr(), movedAddr.Port())} {
+		arrived := s.c.Stats().PathChallengesReceived
+		s.receiveFrom(Path{Local: local, Remote: testServerAddr}, s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{2})))
+		if got := find(s.sent(), wire.FramePathResponse); len(got) > 0 || s.c.Stats().PathChallengesReceived != arrived+1 {
+			t.Errorf("answered on %v", got)
+		}
+	}
+	s.receiveFrom(f.path, s.seal(wire.OneRTT, wire.AppendPathChallenge(nil, [8]byte{3})))
+	s.wantOne(s.sent(), wire.FramePathResponse)
 }

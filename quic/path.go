@@ -109,8 +109,8 @@ func (c *Conn) findPath(addr Path) *path {
 			return p
 		}
 	}
-	// RFC 9000, Section 9: servers don't move. Which address of its own a client's socket has is no matter as long as
-	// it did not ask for another.
+	// RFC 9000, Section 9: servers don't move. Which address of its own a client's socket has is no matter, and the owner may
+	// know it only as "any". After a move, that is also what comes late to an address that was left and forgotten.
 	if c.side == Client && c.path.addr.Remote == addr.Remote {
 		return c.path
 	}
@@ -342,13 +342,8 @@ func (c *Conn) handlePathTimers() {
 			p.challenge = nil
 			c.pathFailed(ch.heard)
 		default:
-			p.challenge = nil
-			p.validated, p.wanted = false, false
-			if p.addr.Remote == c.roam.preferred {
-				// RFC 9000, Section 9.6.2: the connection stays at the server's first address for good.
-				c.roam.preferred = netip.AddrPort{}
-			}
-			c.pathEvent(PathFailed, p)
+			p.validated = false
+			c.giveUpPath(p)
 			c.pursue()
 		}
 		if c.state != stateActive {
@@ -360,6 +355,14 @@ func (c *Conn) handlePathTimers() {
 		if p == nil || p == fallback || c.now.Before(p.expires) {
 			continue
 		}
+		if p.wanted {
+			// It is validated, but there was no connection ID to use it with.
+			c.giveUpPath(p)
+			c.pursue()
+			if c.state != stateActive || c.roam.others[i] != p {
+				return
+			}
+		}
 		if len(c.peer.retiring) > 0 && c.peer.unused() == nil {
 			// The peer does not hear that we need other connection IDs. If it is not where we think, but there, this one is
 			// all that we can answer with.
@@ -370,6 +373,16 @@ func (c *Conn) handlePathTimers() {
 			return
 		}
 	}
+}
+
+// giveUpPath expects nothing more of a path that is not in use.
+func (c *Conn) giveUpPath(p *path) {
+	p.challenge, p.wanted = nil, false
+	if p.addr.Remote == c.roam.preferred {
+		// RFC 9000, Section 9.6.2: the connection stays at the server's first address for good.
+		c.roam.preferred = netip.AddrPort{}
+	}
+	c.pathEvent(PathFailed, p)
 }
 
 // fallback returns the path to use again if the one in use can't be validated, nil if there is none or no need of one. It is
