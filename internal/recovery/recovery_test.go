@@ -793,6 +793,7 @@ func TestCongestionWindowBlocks(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7 (MUST 2), but for what the index says of the handshake.
 func TestLaterSpacesDoNotBlock(t *testing.T) {
 	s := newSender(t, nil)
 	for space := Space(AppData); ; space-- {
