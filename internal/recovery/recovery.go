@@ -57,8 +57,8 @@ type Recovery struct {
 	ptoCount      int
 	armed         monotime.Time // of the latest event that restarts the timer of a client with nothing in flight
 	timeout       monotime.Time
-	timeoutStale  bool
 	maxAckDelay   time.Duration
+	timeoutStale  bool
 	ackDelayExp   uint8
 	counters      Counters
 }
