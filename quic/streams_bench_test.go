@@ -183,9 +183,9 @@ func BenchmarkStreamSendBesideIdle(b *testing.B) {
 }
 
 // Streams send in turns, one packet each: the active ones among all that are open, which together have the same amount
-// waiting. With ten active ones a packet costs the same whether ten are open or a thousand; a thousand active ones touch a
-// thousand blocks in turn, which are small enough for the caches. Compare processor time: the clock is of use only on a
-// machine that does nothing else.
+// waiting. With ten active ones a packet costs the same whether ten are open or a thousand. A thousand active ones cost more,
+// since what is touched between two packets of one stream, its state and its block, is more than the nearest caches hold.
+// Compare processor time: the clock is of use only on a machine that does nothing else.
 func BenchmarkStreamSendTurns(b *testing.B) {
 	const backlog = 1000 * 1200
 	for _, n := range []struct{ open, active int }{{10, 10}, {1000, 10}, {1000, 1000}} {
