@@ -41,10 +41,14 @@ func parseMessage(b []byte) (m udp.Message, ok bool) {
 	m.Forwarded, m.ECN = b[1], udp.ECN(b[2]&3)
 	b = b[3:]
 	for _, a := range [2]*netip.AddrPort{&m.Local, &m.Remote} {
-		if len(b) == 0 || len(b) < 1+int(b[0]) || a.UnmarshalBinary(b[1:1+b[0]]) != nil || !a.IsValid() {
+		if len(b) == 0 {
 			return m, false
 		}
-		b = b[1+b[0]:]
+		n := int(b[0])
+		if b = b[1:]; n > maxAddrPort || len(b) < n || a.UnmarshalBinary(b[:n]) != nil || !a.IsValid() {
+			return m, false
+		}
+		b = b[n:]
 	}
 	m.Buf, m.N = b, len(b)
 	return m, true
