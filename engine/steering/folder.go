@@ -156,11 +156,15 @@ func (d folder) living() (numbers []byte) {
 func (d folder) alive(number uint8) bool {
 	fd, err := connect(d.socket(number))
 	if err != nil {
-		return err == unix.EAGAIN // it is there, and busy
+		return !gone(err)
 	}
 	unix.Close(fd)
 	return true
 }
+
+// gone reports whether connect has failed because there is no member. Otherwise it may be there, and busy (EAGAIN), or this process
+// has no file descriptor left for it (EMFILE). EINVAL is a name too long for any socket.
+func gone(err error) bool { return err == unix.ENOENT || err == unix.ECONNREFUSED || err == unix.EINVAL }
 
 // connect connects to a Unix socket without waiting.
 func connect(name string) (int, error) {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,4 +182,44 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("%+v became %+v", m, n)
 		}
 	})
+}
+
+// TestPassWithoutFiles: what can't be passed on to a member that lives is lost, and not answered in the member's name.
+func TestPassWithoutFiles(t *testing.T) {
+	dir := t.TempDir()
+	from := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
+	to := testJoin(t, dir, from.Addrs()[0], Config{NoKernel: true})
+	d := shortHeader(bytesOf(to.Generate()))
+	in := udp.Message{Local: from.Addrs()[0], Remote: from.Addrs()[0]}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	passed := from.Pass(&in, d)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if st := from.Stats(); !passed || st.PassDrops != 1 || st.Passed != 0 {
+		t.Errorf("passed on: %v, %+v", passed, st)
+	}
+	if !from.Pass(&in, d) || from.Stats().Passed != 1 {
+		t.Error("not passed on later")
+	}
+}
+
+// TestPassAfterLeaving: a datagram that was still under way in a member that has left connects to nobody any more.
+func TestPassAfterLeaving(t *testing.T) {
+	dir := t.TempDir()
+	from := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
+	to := testJoin(t, dir, from.Addrs()[0], Config{NoKernel: true})
+	in := udp.Message{Local: from.Addrs()[0], Remote: from.Addrs()[0]}
+	if err := from.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !from.Pass(&in, shortHeader(bytesOf(to.Generate()))) || from.peers[to.number].fd != 0 {
+		t.Error("a member that has left connects to another")
+	}
 }
