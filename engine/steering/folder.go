@@ -3,6 +3,7 @@
 package steering
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -125,16 +126,25 @@ func (d folder) listen(number uint8) (uint8, *net.UnixListener, error) {
 		}
 		name := d.socket(uint8(n))
 		_ = os.Remove(name) // what a member has left that died
-		l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Net: "unixpacket", Name: name})
+		l, err := (&net.ListenConfig{Control: ownersAlone}).Listen(context.Background(), "unixpacket", name)
 		if err != nil {
 			return 0, nil, fmt.Errorf("steering: %w", err)
 		}
-		return uint8(n), l, nil
+		return uint8(n), l.(*net.UnixListener), nil
 	}
 	if number != 0 {
 		return 0, nil, fmt.Errorf("steering: %s: member %d is there already", d, number)
 	}
 	return 0, nil, fmt.Errorf("steering: %s: all %d numbers are taken", d, maxNumber)
+}
+
+// ownersAlone has a Unix socket bound with permissions that let its owner alone connect, whatever the process's umask: others may
+// well look into the folder.
+func ownersAlone(_, _ string, c syscall.RawConn) (err error) {
+	if e := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // living returns the numbers of the members that there are. The caller holds the lock.
@@ -164,7 +174,9 @@ func (d folder) alive(number uint8) bool {
 
 // gone reports whether connect has failed because there is no member. Otherwise it may be there, and busy (EAGAIN), or this process
 // has no file descriptor left for it (EMFILE). EINVAL is a name too long for any socket.
-func gone(err error) bool { return err == unix.ENOENT || err == unix.ECONNREFUSED || err == unix.EINVAL }
+func gone(err error) bool {
+	return err == unix.ENOENT || err == unix.ECONNREFUSED || err == unix.EINVAL
+}
 
 // connect connects to a Unix socket without waiting.
 func connect(name string) (int, error) {

@@ -163,6 +163,22 @@ func TestJoinErrors(t *testing.T) {
 	}
 }
 
+// TestOthersMayNotConnect: who may look into the folder is not yet one of the group.
+func TestOthersMayNotConnect(t *testing.T) {
+	dir := t.TempDir()
+	defer syscall.Umask(syscall.Umask(0))
+	m := testJoin(t, dir, netip.AddrPort{}, Config{NoKernel: true})
+	for _, name := range []string{"lock", "key", "accepting", "1"} {
+		info, err := os.Stat(filepath.Join(string(m.dir), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := info.Mode().Perm(); p != 0o600 {
+			t.Errorf("permissions of %s: %v", name, p)
+		}
+	}
+}
+
 func FuzzMessage(f *testing.F) {
 	m := udp.Message{Local: netip.MustParseAddrPort("127.0.0.1:1"), Remote: netip.MustParseAddrPort("[fe80::1%a]:2"), ECN: 1}
 	b, _ := appendMessage(nil, &m, []byte("datagram"))
