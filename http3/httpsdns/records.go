@@ -122,6 +122,9 @@ func record(owner dnsmessage.Name, r *dnsmessage.HTTPSResource) (rec http3.HTTPS
 	if rec.Target == "" {
 		rec.Target = strings.TrimSuffix(owner.String(), ".") // RFC 9460, Section 2.5.2
 	}
+	if rec.Target == "" {
+		return rec, false // an alias of the root, which is no host
+	}
 	for _, p := range r.Params {
 		switch p.Key {
 		case dnsmessage.SVCParamMandatory:
