@@ -214,21 +214,22 @@ func (d Datagrams) append(b []byte) []byte {
 	if segment <= 0 {
 		segment = max(d.Len, 1)
 	}
+	count := max((d.Len+segment-1)/segment, 1) // a datagram may be empty, a list of them not
 	o := begin(b)
-	o.mustUint("count", uint64((d.Len+segment-1)/segment))
+	o.mustUint("count", uint64(count))
 	o.key("raw")
 	o.b = append(o.b, '[')
-	for left := d.Len; left > 0; left -= segment {
-		if left < d.Len {
+	for i := range count {
+		if i > 0 {
 			o.b = append(o.b, ',')
 		}
-		o.b = RawInfo{Length: min(left, segment)}.append(o.b)
+		o.b = RawInfo{Length: min(d.Len-i*segment, segment)}.append(o.b)
 	}
 	o.b = append(o.b, ']')
 	o.key("ecn")
 	o.b = append(o.b, '[')
-	for left := d.Len; left > 0; left -= segment {
-		if left < d.Len {
+	for i := range count {
+		if i > 0 {
 			o.b = append(o.b, ',')
 		}
 		o.b = append(o.b, '"')

@@ -1,8 +1,12 @@
 package qlog
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,52 +112,109 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// frames are one of each type and more.
+var frames = []struct {
+	frame Frame
+	want  string
+}{
+	{Frame{Type: FramePadding, Length: 3}, `{"frame_type":"padding","raw":{"length":3,"payload_length":3}}`},
+	{Frame{Type: FramePing}, `{"frame_type":"ping"}`},
+	{Frame{Type: FrameAck, Delay: 1500 * time.Microsecond, Ranges: []AckRange{{5, 9}, {1, 1}}},
+		`{"frame_type":"ack","ack_delay":1.5,"acked_ranges":[[5,9],[1]]}`},
+	{Frame{Type: FrameAck, Ranges: []AckRange{{0, 0}}, ECN: true, ECT0: 1, ECT1: 2, CE: 3},
+		`{"frame_type":"ack","ack_delay":0.0,"acked_ranges":[[0]],"ect1":2,"ect0":1,"ce":3}`},
+	{Frame{Type: FrameResetStream, StreamID: 4, Code: 0x10c, Value: 9},
+		`{"frame_type":"reset_stream","stream_id":4,"error":"http_request_cancelled","error_code":268,"final_size":9}`},
+	{Frame{Type: FrameResetStreamAt, StreamID: 4, Code: 7, Value: 9, Second: 5},
+		`{"frame_type":"reset_stream_at","stream_id":4,"error":"unknown","error_code":7,"final_size":9,"reliable_size":5}`},
+	{Frame{Type: FrameStopSending, StreamID: 4, Code: 7}, `{"frame_type":"stop_sending","stream_id":4,"error":"unknown","error_code":7}`},
+	{Frame{Type: FrameCrypto, Offset: 5, Length: 6}, `{"frame_type":"crypto","offset":5,"raw":{"length":6,"payload_length":6}}`},
+	{Frame{Type: FrameNewToken, Length: 6}, `{"frame_type":"new_token","token":{"type":"resumption","raw":{"length":6}}}`},
+	{Frame{Type: FrameStream, StreamID: 4, Offset: 5, Length: 6, Fin: true},
+		`{"frame_type":"stream","stream_id":4,"offset":5,"fin":true,"raw":{"length":6,"payload_length":6}}`},
+	{Frame{Type: FrameStream}, `{"frame_type":"stream","stream_id":0,"raw":{"length":0}}`},
+	{Frame{Type: FrameMaxData, Value: 5}, `{"frame_type":"max_data","maximum":5}`},
+	{Frame{Type: FrameMaxStreamData, StreamID: 4, Value: 5}, `{"frame_type":"max_stream_data","stream_id":4,"maximum":5}`},
+	{Frame{Type: FrameMaxStreams, Uni: true, Value: 5}, `{"frame_type":"max_streams","stream_type":"unidirectional","maximum":5}`},
+	{Frame{Type: FrameDataBlocked, Value: 5}, `{"frame_type":"data_blocked","limit":5}`},
+	{Frame{Type: FrameStreamDataBlocked, StreamID: 4, Value: 5}, `{"frame_type":"stream_data_blocked","stream_id":4,"limit":5}`},
+	{Frame{Type: FrameStreamsBlocked, Value: 5}, `{"frame_type":"streams_blocked","stream_type":"bidirectional","limit":5}`},
+	{Frame{Type: FrameNewConnectionID, Value: 2, Second: 1, Data: []byte{1, 2, 3, 4}},
+		`{"frame_type":"new_connection_id","sequence_number":2,"retire_prior_to":1,"connection_id":"01020304"}`},
+	{Frame{Type: FrameRetireConnectionID, Value: 2}, `{"frame_type":"retire_connection_id","sequence_number":2}`},
+	{Frame{Type: FramePathChallenge, Data: []byte{1, 2, 3, 4}}, `{"frame_type":"path_challenge","data":"01020304"}`},
+	{Frame{Type: FramePathResponse, Data: []byte{1, 2, 3, 4}}, `{"frame_type":"path_response","data":"01020304"}`},
+	{Frame{Type: FrameConnectionClose, Code: 0x12a, Trigger: 6, Reason: []byte("why")},
+		`{"frame_type":"connection_close","error_space":"transport","error":"crypto_error_0x12a","trigger_frame_type":6,"reason":"why"}`},
+	{Frame{Type: FrameConnectionClose, Application: true, Code: 0x100, Reason: []byte{0xff}},
+		`{"frame_type":"connection_close","error_space":"application","error":"http_no_error","error_code":256,"reason_bytes":"ff"}`},
+	{Frame{Type: FrameHandshakeDone}, `{"frame_type":"handshake_done"}`},
+	{Frame{Type: FrameDatagram, Length: 6}, `{"frame_type":"datagram","raw":{"length":6,"payload_length":6}}`},
+	{Frame{Type: FrameAckFrequency, Value: 3, Second: 10, Delay: 25 * time.Millisecond, Reordering: 4},
+		`{"frame_type":"ack_frequency","sequence_number":3,"ack_eliciting_threshold":10,"requested_max_ack_delay":25.0,"reordering_threshold":4}`},
+	{Frame{Type: FrameImmediateAck}, `{"frame_type":"immediate_ack"}`},
+	{Frame{Type: FrameUnknown, Code: 66}, `{"frame_type":"unknown","frame_type_bytes":66}`},
+}
+
 // Every kind of frame has what the drafts require of it.
 func TestFrames(t *testing.T) {
-	id := []byte{1, 2, 3, 4}
-	for _, test := range []struct {
-		frame Frame
-		want  string
-	}{
-		{Frame{Type: FramePadding, Length: 3}, `{"frame_type":"padding","raw":{"length":3,"payload_length":3}}`},
-		{Frame{Type: FramePing}, `{"frame_type":"ping"}`},
-		{Frame{Type: FrameAck, Delay: 1500 * time.Microsecond, Ranges: []AckRange{{5, 9}, {1, 1}}},
-			`{"frame_type":"ack","ack_delay":1.5,"acked_ranges":[[5,9],[1]]}`},
-		{Frame{Type: FrameAck, Ranges: []AckRange{{0, 0}}, ECN: true, ECT0: 1, ECT1: 2, CE: 3},
-			`{"frame_type":"ack","ack_delay":0.0,"acked_ranges":[[0]],"ect1":2,"ect0":1,"ce":3}`},
-		{Frame{Type: FrameResetStream, StreamID: 4, Code: 0x10c, Value: 9},
-			`{"frame_type":"reset_stream","stream_id":4,"error":"http_request_cancelled","error_code":268,"final_size":9}`},
-		{Frame{Type: FrameResetStreamAt, StreamID: 4, Code: 7, Value: 9, Second: 5},
-			`{"frame_type":"reset_stream_at","stream_id":4,"error":"unknown","error_code":7,"final_size":9,"reliable_size":5}`},
-		{Frame{Type: FrameStopSending, StreamID: 4, Code: 7}, `{"frame_type":"stop_sending","stream_id":4,"error":"unknown","error_code":7}`},
-		{Frame{Type: FrameCrypto, Offset: 5, Length: 6}, `{"frame_type":"crypto","offset":5,"raw":{"length":6,"payload_length":6}}`},
-		{Frame{Type: FrameNewToken, Length: 6}, `{"frame_type":"new_token","token":{"type":"resumption","raw":{"length":6}}}`},
-		{Frame{Type: FrameStream, StreamID: 4, Offset: 5, Length: 6, Fin: true},
-			`{"frame_type":"stream","stream_id":4,"offset":5,"fin":true,"raw":{"length":6,"payload_length":6}}`},
-		{Frame{Type: FrameStream}, `{"frame_type":"stream","stream_id":0,"raw":{"length":0}}`},
-		{Frame{Type: FrameMaxData, Value: 5}, `{"frame_type":"max_data","maximum":5}`},
-		{Frame{Type: FrameMaxStreamData, StreamID: 4, Value: 5}, `{"frame_type":"max_stream_data","stream_id":4,"maximum":5}`},
-		{Frame{Type: FrameMaxStreams, Uni: true, Value: 5}, `{"frame_type":"max_streams","stream_type":"unidirectional","maximum":5}`},
-		{Frame{Type: FrameDataBlocked, Value: 5}, `{"frame_type":"data_blocked","limit":5}`},
-		{Frame{Type: FrameStreamDataBlocked, StreamID: 4, Value: 5}, `{"frame_type":"stream_data_blocked","stream_id":4,"limit":5}`},
-		{Frame{Type: FrameStreamsBlocked, Value: 5}, `{"frame_type":"streams_blocked","stream_type":"bidirectional","limit":5}`},
-		{Frame{Type: FrameNewConnectionID, Value: 2, Second: 1, Data: id},
-			`{"frame_type":"new_connection_id","sequence_number":2,"retire_prior_to":1,"connection_id":"01020304"}`},
-		{Frame{Type: FrameRetireConnectionID, Value: 2}, `{"frame_type":"retire_connection_id","sequence_number":2}`},
-		{Frame{Type: FramePathChallenge, Data: id}, `{"frame_type":"path_challenge","data":"01020304"}`},
-		{Frame{Type: FramePathResponse, Data: id}, `{"frame_type":"path_response","data":"01020304"}`},
-		{Frame{Type: FrameConnectionClose, Code: 0x12a, Trigger: 6, Reason: []byte("why")},
-			`{"frame_type":"connection_close","error_space":"transport","error":"crypto_error_0x12a","trigger_frame_type":6,"reason":"why"}`},
-		{Frame{Type: FrameConnectionClose, Application: true, Code: 0x100, Reason: []byte{0xff}},
-			`{"frame_type":"connection_close","error_space":"application","error":"http_no_error","error_code":256,"reason_bytes":"ff"}`},
-		{Frame{Type: FrameHandshakeDone}, `{"frame_type":"handshake_done"}`},
-		{Frame{Type: FrameDatagram, Length: 6}, `{"frame_type":"datagram","raw":{"length":6,"payload_length":6}}`},
-		{Frame{Type: FrameAckFrequency, Value: 3, Second: 10, Delay: 25 * time.Millisecond, Reordering: 4},
-			`{"frame_type":"ack_frequency","sequence_number":3,"ack_eliciting_threshold":10,"requested_max_ack_delay":25.0,"reordering_threshold":4}`},
-		{Frame{Type: FrameImmediateAck}, `{"frame_type":"immediate_ack"}`},
-		{Frame{Type: FrameUnknown, Code: 66}, `{"frame_type":"unknown","frame_type_bytes":66}`},
-	} {
+	for _, test := range frames {
 		if got := string(test.frame.append(nil)); got != test.want {
+			t.Errorf("got  %s\nwant %s", got, test.want)
+		}
+	}
+}
+
+// A trace of every event and frame that there is can be read again. Where the environment names a directory, QLOGDIR, it is kept
+// there, for the check of CONTRIBUTING.md.
+func TestTraceOfEverything(t *testing.T) {
+	all := make([]Event, 0, len(events)+2*len(frames))
+	for _, e := range events {
+		all = append(all, e.event)
+	}
+	for i, f := range frames {
+		header := PacketHeader{Type: Packet1RTT, Numbered: true, Number: uint64(i)}
+		all = append(all, &PacketSent{Header: header, Frames: []Frame{f.frame}}, &MarkedForRetransmit{Frames: []Frame{f.frame}})
+	}
+	var file bytes.Buffer
+	trace := NewTrace(&file, Header{Title: "everything", VantagePoint: Client, GroupID: "00"})
+	for i, e := range all {
+		trace.Event(epoch.Add(time.Duration(i)*time.Microsecond), e)
+	}
+	trace.Close()
+	if dir := os.Getenv("QLOGDIR"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, t.Name()+".sqlog"), file.Bytes(), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	r, err := NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range all {
+		e, err := r.Next()
+		if err != nil || e.Name != want.Name() || string(e.Data) != string(want.AppendData(nil)) {
+			t.Fatalf("event %d: %s %s, %v; want %s", i, e.Name, e.Data, err, want.Name())
+		}
+	}
+	if _, err := r.Next(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// Datagrams that went together are told one by one, each with its length and its mark.
+func TestDatagrams(t *testing.T) {
+	for _, test := range []struct {
+		d    Datagrams
+		want string
+	}{
+		{Datagrams{}, `{"count":1,"raw":[{"length":0}],"ecn":["Not-ECT"]}`},
+		{Datagrams{Len: 1200, ECN: 1}, `{"count":1,"raw":[{"length":1200}],"ecn":["ECT(1)"]}`},
+		{Datagrams{Len: 2400, Segment: 1200, ECN: 2},
+			`{"count":2,"raw":[{"length":1200},{"length":1200}],"ecn":["ECT(0)","ECT(0)"]}`},
+		{Datagrams{Len: 1201, Segment: 1200, ECN: 3}, `{"count":2,"raw":[{"length":1200},{"length":1}],"ecn":["CE","CE"]}`},
+	} {
+		if got := string(test.d.append(nil)); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
 	}

@@ -15,7 +15,8 @@ func (t *tracing) parse(b []byte, exponent uint8) []qlog.Frame {
 		f := qlog.Frame{}
 		n := t.parseFrame(&f, b, exponent)
 		if n == 0 {
-			f = qlog.Frame{Type: qlog.FrameUnknown, Code: uint64(b[0])}
+			typ, _, _ := wire.ParseFrameType(b)
+			f = qlog.Frame{Type: qlog.FrameUnknown, Code: uint64(typ)}
 			n = len(b)
 		}
 		t.frames = append(t.frames, f)

@@ -289,6 +289,83 @@ func TestTraceMigration(t *testing.T) {
 	}
 }
 
+// The frames of extensions, of abandoned streams and of limits that block are in the traces of both ends.
+func TestTraceExtensions(t *testing.T) {
+	for side := range Side(2) {
+		t.Run(side.String()+" sends", func(t *testing.T) {
+			var tr *traces
+			p := newTestPair(t, func(p *testPair) {
+				p.cfg[side].AckFrequency = true
+				p.cfg[side.Peer()].MaxUniStreams = 4
+				tr = record(t, &p.cfg)
+				// A link of a gigabit a second: each datagram arrives by itself.
+				var free time.Time
+				p.delayOf = func() time.Duration {
+					if free.Before(p.now) {
+						free = p.now
+					}
+					free = free.Add(12 * time.Microsecond)
+					return free.Sub(p.now)
+				}
+			})
+			lost := false
+			p.filter = func(from Side, _ []byte) bool { return !lost || from != side }
+			p.establish()
+			p.transfer(side, 400_000)
+			c := p.conn[side]
+			var open []*Stream
+			for {
+				s, err := c.OpenStream(Uni)
+				if err != nil {
+					break
+				}
+				if _, err := s.TryWrite(make([]byte, 3000), false); err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, s)
+			}
+			if len(open) < 2 {
+				t.Fatalf("%d streams", len(open))
+			}
+			p.idle(100 * time.Millisecond)
+			if !open[0].ResetAt(7, 2000) {
+				t.Fatal("no RESET_STREAM_AT")
+			}
+			open[1].Reset(8)
+			if err := c.TrySendDatagram([]byte("datagram")); err != nil {
+				t.Fatal(err)
+			}
+			b, err := c.OpenStream(Bidi)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.TryWrite([]byte("never mind"), true)
+			b.StopSending(9)
+			p.idle(time.Second)
+			// A tail that is lost.
+			lost = true
+			if err := c.TrySendDatagram([]byte("lost")); err != nil {
+				t.Fatal(err)
+			}
+			p.idle(50 * time.Millisecond)
+			lost = false
+			p.idle(time.Second)
+			tr.close(p)
+			sent, received := frames(named(tr.events(side), "packet_sent")), frames(named(tr.events(side.Peer()), "packet_received"))
+			for _, typ := range []string{
+				"ack_frequency", "immediate_ack", "reset_stream_at", "reset_stream", "stop_sending", "streams_blocked", "datagram",
+			} {
+				if sent[typ] == 0 || received[typ] == 0 {
+					t.Errorf("%s: %d sent, %d received", typ, sent[typ], received[typ])
+				}
+			}
+			if sent["unknown"]+received["unknown"] > 0 {
+				t.Errorf("unknown frames: %v, %v", sent, received)
+			}
+		})
+	}
+}
+
 // The versions, a Retry and a Version Negotiation packet are in the traces.
 func TestTraceVersions(t *testing.T) {
 	t.Run("version 2", func(t *testing.T) {
@@ -486,9 +563,13 @@ func TestTraceFrames(t *testing.T) {
 			t.Errorf("%v is unknown to traces", typ)
 		}
 	}
-	for _, b := range [][]byte{{0x42}, {0x06}, {0x40, 0x52}, {0x02, 1}} {
-		if got := tr.parse(append([]byte{1}, b...), 3); len(got) != 2 || got[1].Type != qlog.FrameUnknown {
-			t.Errorf("% x: %+v", b, got)
+	for _, test := range []struct {
+		b    []byte
+		code uint64 // 0 where even the type is cut short
+	}{{[]byte{0x42}, 0}, {[]byte{0x06}, 0x06}, {[]byte{0x40, 0x52}, 0x52}, {[]byte{0x80, 1, 2, 3, 4}, 0x10203}, {[]byte{0x02, 1}, 0x02}} {
+		got := tr.parse(append([]byte{1}, test.b...), 3)
+		if len(got) != 2 || got[1].Type != qlog.FrameUnknown || got[1].Code != test.code {
+			t.Errorf("% x: %+v", test.b, got)
 		}
 	}
 }

@@ -17,6 +17,25 @@ var draftNames = []string{
 	"draft-ietf-quic-qlog-main-schema.md", "draft-ietf-quic-qlog-quic-events.md", "draft-ietf-quic-qlog-h3-events.md",
 }
 
+// extensionFrames are the frames of which traces here tell that the drafts have no name for: those of
+// draft-ietf-quic-ack-frequency.
+const extensionFrames = `~~~ cddl
+$QuicFrame /= AckFrequencyFrame / ImmediateAckFrame
+
+AckFrequencyFrame = {
+    frame_type: "ack_frequency"
+    sequence_number: uint64
+    ack_eliciting_threshold: uint64
+    requested_max_ack_delay: float32
+    reordering_threshold: uint64
+}
+
+ImmediateAckFrame = {
+    frame_type: "immediate_ack"
+}
+~~~
+`
+
 func readSchema(dir string) (schema, error) {
 	s := schema{rules: map[string]string{}}
 	for _, name := range draftNames {
@@ -26,6 +45,7 @@ func readSchema(dir string) (schema, error) {
 		}
 		s.add(string(b))
 	}
+	s.add(extensionFrames)
 	return s, nil
 }
 
