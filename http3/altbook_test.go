@@ -92,6 +92,22 @@ func TestGenerated(t *testing.T) {
 }
 
 // FuzzAltSvc parses arbitrary field values.
+// TestMisdirectedTeachesNothing: whoever is not the origin does not say where it is.
+func TestMisdirectedTeachesNothing(t *testing.T) {
+	var a AltTransport
+	defer a.Close()
+	a.once.Do(a.init)
+	for _, tt := range []struct {
+		status int
+		ready  bool
+	}{{http.StatusMisdirectedRequest, false}, {http.StatusNotFound, true}} {
+		a.learn("origin.test:443", &http.Response{StatusCode: tt.status, Header: http.Header{"Alt-Svc": {`h3=":443"`}}})
+		if a.book.ready("origin.test:443") != tt.ready {
+			t.Errorf("after status %d: ready is %v", tt.status, !tt.ready)
+		}
+	}
+}
+
 func FuzzAltSvc(f *testing.F) {
 	for _, v := range []string{`h3=":443"; ma=3600, h2="a:1"; persist=1`, "clear", `h3="\"`, `h3=":1";x="\\"`} {
 		f.Add(v)

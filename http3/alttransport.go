@@ -187,6 +187,9 @@ func (t *AltTransport) instead(key string, req, again *http.Request) (*http.Resp
 }
 
 func (t *AltTransport) learn(key string, res *http.Response) {
+	if res.StatusCode == http.StatusMisdirectedRequest {
+		return // RFC 7838, Section 6: it says nothing of the origin
+	}
 	if values := res.Header["Alt-Svc"]; len(values) > 0 {
 		if found, ok := parseAltSvc(values, generated(res, t.book.now())); ok && t.book.set(key, found) {
 			t.HTTP3.leave(key, found)
