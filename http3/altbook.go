@@ -118,7 +118,8 @@ func (o *altOrigin) brokenAt(p place) int {
 	return slices.IndexFunc(o.broken, func(b brokenPlace) bool { return b.place == p })
 }
 
-// set replaces the alternatives of an origin (RFC 7838, Section 3.1); none forgets them. It returns whether one of those before is
+// set replaces the alternatives of an origin by those of an Alt-Svc field (RFC 7838, Section 3.1); none forgets them. A place that
+// was known keeps its configurations for Encrypted ClientHello, of which the field says nothing. It returns whether one of those before is
 // not among them.
 func (b *altBook) set(key string, alternatives []alternative) (less bool) {
 	b.mu.Lock()
@@ -128,6 +129,11 @@ func (b *altBook) set(key string, alternatives []alternative) (less bool) {
 	}
 	o := b.origin(key)
 	less = slices.ContainsFunc(o.alternatives, func(a alternative) bool { return !contains(alternatives, a.place) })
+	for i := range alternatives { // RFC 9460, Section 9.3: an Alt-Svc field goes together with the records
+		if at := slices.IndexFunc(o.alternatives, func(a alternative) bool { return a.place == alternatives[i].place }); at >= 0 {
+			alternatives[i].ech = o.alternatives[at].ech
+		}
+	}
 	o.alternatives = alternatives
 	return less
 }

@@ -21,7 +21,7 @@ type alternative struct {
 	expires time.Time
 	persist bool   // it does not depend on the network that the client is in (RFC 7838, Section 3.1)
 	record  bool   // an HTTPS record tells of it
-	ech     []byte // of that
+	ech     []byte // of a record
 }
 
 // contains reports whether one of the alternatives is at p.

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,10 +132,10 @@ func TestAltSvcIsFollowed(t *testing.T) {
 	a.want(t, two, two)
 	a.set(func() { a.altSvc = `h3=":` + a.quicPort() + `"; ma=60` })
 	a.want(t, two, three, three)
+	if last := a.lastSeen(); last != three+" 127.0.0.1:"+a.quicPort() {
+		t.Error(last)
+	}
 	a.set(func() {
-		if last := a.lastSeen(); last != three+" 127.0.0.1:"+a.quicPort() {
-			t.Error(last)
-		}
 		a.altSvc = ""
 		a.now = a.now.Add(61 * time.Second)
 	})
@@ -159,12 +160,10 @@ func TestAltSvcIsFollowed(t *testing.T) {
 	// An alternative on another host, for which the certificate of the origin holds.
 	a.set(func() { a.altSvc = `h3="localhost:` + a.quicPort() + `"` })
 	a.want(t, three, three)
-	a.set(func() {
-		if last := a.lastSeen(); last != three+" localhost:"+a.quicPort() {
-			t.Error(last)
-		}
-		a.altSvc = ""
-	})
+	if last := a.lastSeen(); last != three+" localhost:"+a.quicPort() {
+		t.Error(last)
+	}
+	a.set(func() { a.altSvc = "" })
 	if got := a.get(t, "/misdirected"); got != two {
 		t.Errorf("a misdirected request was answered over %s", got)
 	}
@@ -390,15 +389,25 @@ func echList(k tls.EncryptedClientHelloKey) []byte {
 func TestEncryptedClientHello(t *testing.T) {
 	keys := []tls.EncryptedClientHelloKey{echKey(t, 1, "server.test"), echKey(t, 2, "server.test")}
 	accepted := make(chan bool, 10)
+	var altSvc atomic.Value
+	var connections atomic.Int32
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Alt-Svc", altSvc.Load().(string))
 		accepted <- r.TLS.ECHAccepted && r.TLS.ServerName == "localhost"
-	}), func(s *http3.Server, _ *http3.Transport) { s.TLSConfig.EncryptedClientHelloKeys = keys[:1] })
+	}), func(s *http3.Server, _ *http3.Transport) {
+		s.TLSConfig.EncryptedClientHelloKeys = keys[:1]
+		s.ConnContext = func(ctx context.Context, _ *http3.ServerConn) context.Context {
+			connections.Add(1)
+			return ctx
+		}
+	})
 	_, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var number uint16
 	fmt.Sscan(port, &number)
+	altSvc.Store(`h3=":` + port + `"`)
 	for name, k := range map[string]tls.EncryptedClientHelloKey{"the server's": keys[0], "an old one": keys[1]} {
 		record := http3.HTTPSRecord{Priority: 1, ALPN: []string{"h3"}, Port: number, ECH: echList(k)}
 		tr := &http3.AltTransport{
@@ -406,13 +415,22 @@ func TestEncryptedClientHello(t *testing.T) {
 			HTTPSRecords: &records{byName: map[string][]http3.HTTPSRecord{"localhost": {record}}},
 			HeadStart:    10 * time.Second,
 		}
-		res, err := (&http.Client{Transport: tr}).Get("https://localhost/")
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+		connections.Store(0)
+		for i := range 3 {
+			res, err := (&http.Client{Transport: tr}).Get("https://localhost/")
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			res.Body.Close()
+			if !<-accepted || !res.TLS.ECHAccepted {
+				t.Errorf("%s: request %d: not accepted", name, i)
+			}
+			if i == 1 { // the Alt-Svc of the first answer names the same place, and has no such configurations
+				tr.CloseIdleConnections()
+			}
 		}
-		res.Body.Close()
-		if !<-accepted || !res.TLS.ECHAccepted {
-			t.Errorf("%s: not accepted", name)
+		if n := connections.Load(); n != 2 {
+			t.Errorf("%s: %d connections", name, n)
 		}
 		tr.Close()
 	}

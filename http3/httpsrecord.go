@@ -91,7 +91,9 @@ func lookupRecords(ctx context.Context, r HTTPSResolver, key string, now time.Ti
 			}
 			a := alternative{expires: now.Add(ttl), record: true, ech: rec.ECH}
 			// RFC 9460, Section 2.5.2: without a target it is the name that has the record, whatever prefixes that has.
-			a.host = cmp.Or(strings.TrimSuffix(rec.Target, "."), name)
+			if a.host = cmp.Or(strings.TrimSuffix(rec.Target, "."), name); strings.EqualFold(a.host, host) {
+				a.host = "" // the same place as that of an Alt-Svc field without a host
+			}
 			a.port = port
 			if rec.Port != 0 {
 				a.port = strconv.Itoa(int(rec.Port))
