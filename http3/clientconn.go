@@ -32,6 +32,7 @@ type ClientConn struct {
 	sessions   *sessions
 	early      bool        // it began with early data; set before the connection is used
 	took       atomic.Bool // the server has taken a request
+	goneAway   atomic.Bool // it has sent GOAWAY
 
 	// Guarded by transport.mu.
 	active       int           // requests
@@ -113,6 +114,7 @@ func (c *ClientConn) onEvent(ev h3driver.Event) {
 		c.early = ev.Early
 		return
 	case h3driver.EventGoAway:
+		c.goneAway.Store(true)
 		if ev.ID > 0 && ev.ID < h3.MaxRequestID {
 			c.took.Store(true)
 		}

@@ -28,11 +28,11 @@ const (
 // whether it got a stream.
 //
 // A request that was refused is no attempt. It may be refused many times by a server that takes few requests on a
-// connection, and each time others have made progress. Where nobody has, it takes its time, until its context ends or the
-// server had as long as a dial has.
+// connection and then sends GOAWAY, and each time others have made progress. Where nobody has, or the server refuses this
+// request alone, it takes its time, until its context ends or the server had as long as a dial has.
 func (p *persistence) again(ctx context.Context, c *ClientConn, sent bool, err error) error {
 	switch {
-	case c.took.Load() && (refused(err) || !sent):
+	case c.took.Load() && (!sent || refused(err) && c.goneAway.Load()):
 		p.refusals = 0
 		return nil
 	case !refused(err) || c.transport.book != nil: // who has another way takes it
