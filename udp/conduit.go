@@ -19,7 +19,8 @@ type Conduit struct {
 
 	mu      sync.Mutex
 	arrived sync.Cond
-	queue   []conduitMessage // a ring would save little: the reader takes all at once
+	queue   []conduitMessage
+	head    int // what is before it in queue was read
 	bytes   int
 	closed  atomic.Bool // written with mu held
 }
@@ -99,14 +100,15 @@ func (c *Conduit) Deliver(m Message) bool {
 func (c *Conduit) ReadBatch(msgs []Message) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) == 0 && !c.closed.Load() {
+	for c.head == len(c.queue) && !c.closed.Load() {
 		c.arrived.Wait()
 	}
 	if c.closed.Load() {
 		return 0, closedError("read")
 	}
-	n := min(len(msgs), len(c.queue))
-	for i, q := range c.queue[:n] {
+	waiting := c.queue[c.head:]
+	n := min(len(msgs), len(waiting))
+	for i, q := range waiting[:n] {
 		m := &msgs[i]
 		buf := m.Buf
 		*m = q.Message
@@ -114,8 +116,12 @@ func (c *Conduit) ReadBatch(msgs []Message) (int, error) {
 		c.bytes -= len(q.store)
 		c.datagramsReceived.Add(1)
 	}
-	c.queue = append(c.queue[:0], c.queue[n:]...)
-	clear(c.queue[len(c.queue):cap(c.queue)])
+	clear(waiting[:n])
+	if c.head += n; c.head >= len(c.queue)/2 { // so that each is moved once at most on average, however long the queue
+		left := copy(c.queue, c.queue[c.head:])
+		clear(c.queue[max(left, c.head):])
+		c.queue, c.head = c.queue[:left], 0
+	}
 	c.reads.Add(1)
 	return n, nil
 }
@@ -167,7 +173,7 @@ func (c *Conduit) Close() error {
 	if c.closed.Swap(true) {
 		return closedError("close")
 	}
-	c.queue, c.bytes = nil, 0
+	c.queue, c.head, c.bytes = nil, 0, 0
 	c.arrived.Broadcast()
 	return nil
 }

@@ -76,3 +76,45 @@ func TestConduit(t *testing.T) {
 		t.Error("delivered to a closed conduit")
 	}
 }
+
+// TestConduitKeepsOrder reads less than there is, again and again.
+func TestConduitKeepsOrder(t *testing.T) {
+	c, err := NewConduit(ConduitConfig{Local: netip.MustParseAddrPort("192.0.2.1:1"), Send: func(Datagrams) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	msgs := []Message{{Buf: make([]byte, 1)}, {Buf: make([]byte, 1)}, {Buf: make([]byte, 1)}}
+	var in, out byte
+	for round := range 200 {
+		for range round % 7 {
+			if !c.Deliver(Message{Buf: []byte{in}, N: 1}) {
+				t.Fatal("no room")
+			}
+			in++
+		}
+		if in == out {
+			continue
+		}
+		n, err := c.ReadBatch(msgs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range msgs[:n] {
+			if m.N != 1 || m.Buf[0] != out {
+				t.Fatalf("read %v, want %d", m.Buf[:m.N], out)
+			}
+			out++
+		}
+		for _, q := range c.queue[:c.head] {
+			if q.store != nil {
+				t.Fatal("memory of what was read is kept")
+			}
+		}
+		for _, q := range c.queue[len(c.queue):cap(c.queue)] {
+			if q.store != nil {
+				t.Fatal("memory of what was moved is kept")
+			}
+		}
+	}
+}
