@@ -66,7 +66,7 @@ func TestResetToken(t *testing.T) {
 	if again := resetTokenUnder(&key, cid); again != got {
 		t.Errorf("%x, then %x", got, again)
 	}
-	if resetTokenUnder(nil, cid) == resetTokenUnder(nil, cid) {
+	if random := resetTokenUnder(nil, cid); random == resetTokenUnder(nil, cid) {
 		t.Error("random keys are the same")
 	}
 }
