@@ -28,7 +28,8 @@ type AltTransport struct {
 	TCP http.RoundTripper
 	// HTTP3 carries HTTP/3. It is the AltTransport's own. Default: a Transport with the TLSClientConfig of TCP.
 	HTTP3 *Transport
-	// HTTPSRecords looks up HTTPS records. The first request to an origin waits for them up to 50 ms. Optional.
+	// HTTPSRecords looks up HTTPS records. The first request to an origin waits for them up to 50 ms. What they say of Encrypted
+	// ClientHello holds for HTTP/3: a request that goes over TCP names its origin in the clear, unless TCP sees to it. Optional.
 	HTTPSRecords HTTPSResolver
 	// HeadStart is how long a new connection over QUIC may keep a request from going over TCP. Default 300 ms.
 	HeadStart time.Duration

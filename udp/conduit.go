@@ -41,12 +41,15 @@ type ConduitConfig struct {
 	// Capabilities says what Send can do: with GSO it is given several segments at a time, with ECN marks are honoured, with
 	// DontFragment datagrams are not fragmented on the way, so that larger ones can be tried. Default: nothing of it.
 	Capabilities Capabilities
-	// QueueBytes bounds the payload of the datagrams that wait to be read. Default 1 MiB; a negative number sets no
-	// bound.
+	// QueueBytes bounds the memory of the datagrams that wait to be read: the payload, and 256 bytes for each. Default 1 MiB; a
+	// negative number sets no bound.
 	QueueBytes int
 }
 
-const defaultConduitBytes = 1 << 20
+const (
+	defaultConduitBytes = 1 << 20
+	conduitOverhead     = 256 // of each datagram that waits, however short: addresses, times, the allocator's rounding
+)
 
 // NewConduit returns a Conduit.
 func NewConduit(cfg ConduitConfig) (*Conduit, error) {
@@ -83,14 +86,14 @@ func (c *Conduit) Deliver(m Message) bool {
 	if c.closed.Load() {
 		return false
 	}
-	if c.limit >= 0 && c.bytes+m.N > c.limit {
+	if c.limit >= 0 && c.bytes+m.N+conduitOverhead > c.limit {
 		c.receiveDrops.Add(1)
 		if c.observer != nil {
 			c.observer.ReceiveDropped(1)
 		}
 		return false
 	}
-	c.bytes += m.N
+	c.bytes += m.N + conduitOverhead
 	c.queue = append(c.queue, conduitMessage{m, append([]byte(nil), m.Buf[:m.N]...)})
 	c.arrived.Signal()
 	return true
@@ -113,7 +116,7 @@ func (c *Conduit) ReadBatch(msgs []Message) (int, error) {
 		buf := m.Buf
 		*m = q.Message
 		m.Buf, m.N = buf, copy(buf, q.store)
-		c.bytes -= len(q.store)
+		c.bytes -= len(q.store) + conduitOverhead
 		c.datagramsReceived.Add(1)
 	}
 	clear(waiting[:n])

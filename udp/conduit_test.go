@@ -11,7 +11,7 @@ func TestConduit(t *testing.T) {
 	var sent [][]byte
 	local, remote := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
 	fault := errors.New("no way")
-	c, err := NewConduit(ConduitConfig{Local: local, QueueBytes: 10, Send: func(d Datagrams) error {
+	c, err := NewConduit(ConduitConfig{Local: local, QueueBytes: 10 + 3*conduitOverhead, Send: func(d Datagrams) error {
 		if d.Local != local.Addr() || d.SegmentSize != 0 {
 			t.Errorf("sent: %+v", d)
 		}
@@ -35,7 +35,7 @@ func TestConduit(t *testing.T) {
 		return c.Deliver(Message{Buf: []byte(s), N: len(s), Remote: netip.MustParseAddrPort("[::ffff:192.0.2.2]:2"), ECN: 2})
 	}
 	if !deliver("one") || !deliver("two") || !deliver("four") || deliver("x") {
-		t.Error("the bound of 10 bytes does not hold")
+		t.Error("the bound of 10 bytes in three datagrams does not hold")
 	}
 	msgs := []Message{{Buf: make([]byte, 100)}, {Buf: make([]byte, 100)}}
 	var got []string

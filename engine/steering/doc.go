@@ -27,7 +27,8 @@
 // their addresses, and a member that gets another's passes it on through the other's Unix socket: whatever is not lost by the
 // one is not lost by the other, but it costs a copy and a system call. Datagrams are passed on in any case where one read has
 // brought datagrams of several members, and where a packet meets a member that has begun to drain. [Member.Stats] tells
-// which way it goes, and how many were passed on.
+// which way it goes, and how many were passed on. The one thing that does not find its member is the stateless reset of a client, which
+// bears no connection ID: then the connection ends by its idle timeout.
 //
 // # What is trusted
 //

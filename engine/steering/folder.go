@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,18 +51,22 @@ func openFolder(dir string) (folder, error) {
 	return folder(dir), nil
 }
 
-// lock waits until nobody else holds the folder, and returns what lets it go.
+// lockPatience is how long a member waits for others, who hold the lock for moments.
+const lockPatience = 10 * time.Second
+
+// lock waits until nobody else holds the folder, and returns what lets it go. It does not wait for ever: a process may have been
+// stopped while it held the lock.
 func (d folder) lock() (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(string(d), "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("steering: %w", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
 		}
-		if err != unix.EINTR {
+		if err != unix.EINTR && err != unix.EWOULDBLOCK || time.Since(began) > lockPatience {
 			f.Close()
 			return nil, fmt.Errorf("steering: lock of %s: %w", d, err)
 		}

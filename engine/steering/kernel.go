@@ -178,7 +178,10 @@ func parseRights(control []byte) (fds []int, err error) {
 	for i := range messages {
 		more, err := unix.ParseUnixRights(&messages[i])
 		if err != nil {
-			return fds, fmt.Errorf("steering: %w", err)
+			for _, fd := range fds {
+				unix.Close(fd)
+			}
+			return nil, fmt.Errorf("steering: %w", err)
 		}
 		fds = append(fds, more...)
 	}

@@ -255,7 +255,11 @@ func (m *Member) Drain() error {
 	if m.draining.Swap(true) {
 		return nil
 	}
-	return m.lockedSetAccepting(func(numbers []byte) []byte { return without(numbers, m.number) })
+	err := m.lockedSetAccepting(func(numbers []byte) []byte { return without(numbers, m.number) })
+	if err != nil {
+		m.draining.Store(false) // the next call tries again
+	}
+	return err
 }
 
 func without(numbers []byte, n byte) []byte {

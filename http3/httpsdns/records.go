@@ -46,14 +46,21 @@ func (q *question) records(m []byte) ([]http3.HTTPSRecord, time.Duration, error)
 		name = next
 	}
 	var records []http3.HTTPSRecord
+	reject := false
 	for _, f := range all {
 		if f.https == nil || !sameName(f.owner, name) {
 			continue
 		}
 		ttl = min(ttl, f.ttl)
-		if rec, ok := record(f.owner, f.https); ok {
+		switch rec, verdict := record(f.owner, f.https); verdict {
+		case fit:
 			records = append(records, rec)
+		case malformed:
+			reject = true
 		}
+	}
+	if reject {
+		records = nil // RFC 9460, Section 2.2: one that is malformed spoils all
 	}
 	if ttl == math.MaxInt32 {
 		ttl = 0 // nothing was found that holds for any time
@@ -109,26 +116,37 @@ func parseAnswer(m []byte) (all []found, err error) {
 	return all, nil
 }
 
-// record returns what a record says; false if it is not for us, or contradicts itself (RFC 9460, Section 2.4.3).
-func record(owner dnsmessage.Name, r *dnsmessage.HTTPSResource) (rec http3.HTTPSRecord, ok bool) {
+// A verdict says what a record is good for.
+type verdict int
+
+const (
+	fit          verdict = iota
+	incompatible         // it demands what is not known here (RFC 9460, Section 8)
+	malformed
+)
+
+// record returns what a record says, if it is fit.
+func record(owner dnsmessage.Name, r *dnsmessage.HTTPSResource) (rec http3.HTTPSRecord, v verdict) {
 	rec.Priority = r.Priority
 	rec.Target = strings.TrimSuffix(r.Target.String(), ".")
 	if rec.Priority == 0 {
 		if rec.Target == "" {
 			rec.Target = "." // RFC 9460, Section 2.5.1: there is no such service
 		}
-		return rec, true // the parameters of an alias mean nothing
+		return rec, fit // the parameters of an alias mean nothing
 	}
 	if rec.Target == "" {
 		rec.Target = strings.TrimSuffix(owner.String(), ".") // RFC 9460, Section 2.5.2
 	}
 	if rec.Target == "" {
-		return rec, false // an alias of the root, which is no host
+		return rec, incompatible // an alias of the root, which is no host
 	}
 	for _, p := range r.Params {
+		ok := true
 		switch p.Key {
 		case dnsmessage.SVCParamMandatory:
-			ok = understood(r, p.Value)
+			v = mandatory(r, p.Value)
+			ok = v != malformed
 		case dnsmessage.SVCParamALPN:
 			rec.ALPN, ok = parseALPN(p.Value)
 		case dnsmessage.SVCParamNoDefaultALPN:
@@ -141,14 +159,13 @@ func record(owner dnsmessage.Name, r *dnsmessage.HTTPSResource) (rec http3.HTTPS
 			}
 		case dnsmessage.SVCParamECH:
 			rec.ECH, ok = p.Value, len(p.Value) > 0
-		default:
-			ok = true // RFC 9460, Section 2.4.3: what is not known, or only a hint, may be left alone
+		default: // RFC 9460, Section 2.4.3: what is not known, or only a hint, may be left alone
 		}
 		if !ok {
-			return http3.HTTPSRecord{}, false
+			return rec, malformed
 		}
 	}
-	return rec, true
+	return rec, v
 }
 
 // parseALPN reads a list of protocols (RFC 9460, Section 7.1.1).
@@ -164,24 +181,25 @@ func parseALPN(v []byte) (names []string, ok bool) {
 	return names, len(names) > 0
 }
 
-// understood reports whether all keys of a list of mandatory ones are there, and known to this package (RFC 9460, Section 8).
-func understood(r *dnsmessage.HTTPSResource, v []byte) bool {
-	if len(v) == 0 || len(v)%2 != 0 {
-		return false
+// mandatory judges a record by its list of mandatory keys: all must be in the record, and known to this package
+// (RFC 9460, Section 8).
+func mandatory(r *dnsmessage.HTTPSResource, list []byte) (v verdict) {
+	if len(list) == 0 || len(list)%2 != 0 {
+		return malformed
 	}
-	last := -1
-	for ; len(v) > 0; v = v[2:] {
-		key := dnsmessage.SVCParamKey(binary.BigEndian.Uint16(v))
+	last := int(dnsmessage.SVCParamMandatory) // which must not be in it
+	for ; len(list) > 0; list = list[2:] {
+		key := dnsmessage.SVCParamKey(binary.BigEndian.Uint16(list))
 		if _, ok := r.GetParam(key); !ok || int(key) <= last {
-			return false
+			return malformed
 		}
 		last = int(key)
 		switch key {
 		case dnsmessage.SVCParamALPN, dnsmessage.SVCParamNoDefaultALPN, dnsmessage.SVCParamPort, dnsmessage.SVCParamECH,
 			dnsmessage.SVCParamIPv4Hint, dnsmessage.SVCParamIPv6Hint:
 		default:
-			return false // SVCParamMandatory itself must not be in it either
+			v = incompatible
 		}
 	}
-	return true
+	return v
 }

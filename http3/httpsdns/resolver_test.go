@@ -185,6 +185,13 @@ func TestLookup(t *testing.T) {
 			https("example.org.", 300, 1, ".", alpn, param(dnsmessage.SVCParamPort, 1)),
 			https("example.org.", 300, 1, ".", alpn, param(dnsmessage.SVCParamECH)),
 		}, 0, nil, 300 * time.Second},
+		{"one not for us", []dnsmessage.Resource{
+			https("example.org.", 300, 1, ".", alpn),
+			https("example.org.", 300, 1, ".", param(dnsmessage.SVCParamMandatory, 0xff, 0), alpn, param(0xff00, 9)),
+		}, 0, []http3.HTTPSRecord{plain}, 300 * time.Second},
+		{"one malformed", []dnsmessage.Resource{
+			https("example.org.", 300, 1, ".", alpn), https("example.org.", 300, 2, ".", alpn, param(dnsmessage.SVCParamPort, 1)),
+		}, 0, nil, 300 * time.Second},
 		{"very many", slices.Repeat([]dnsmessage.Resource{https("example.org.", 300, 1, ".", alpn)}, 50), 0,
 			slices.Repeat([]http3.HTTPSRecord{plain}, maxRecords), 300 * time.Second},
 	} {
