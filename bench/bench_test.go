@@ -247,6 +247,17 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	word := strings.Repeat("é", 60)
+	long := word + " " + word + " " + word
+	table := "| " + long + " |\n"
+	got := string(fold([]byte("one two\n\n- " + long + "\n" + table + long)))
+	want := "one two\n\n- " + word + " " + word + "\n  " + word + "\n" + table + word + " " + word + "\n" + word + "\n"
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestTargets judges a work of known figures: what is met, what the floors miss too, what is left to mend.
 func TestTargets(t *testing.T) {
 	m := measured{Name: "small-1x1", Unit: "request", Kind: kindHTTP}

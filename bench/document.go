@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dunlin-quic/dunlin/bench/internal/marked"
 )
@@ -83,7 +84,42 @@ func (r *results) document(folder, baseline string) error {
 		w.table(baseline).write(&b, true)
 		b.WriteByte('\n')
 	}
-	return marked.Replace(file, beginMark, endMark, b.Bytes())
+	return marked.Replace(file, beginMark, endMark, fold(b.Bytes()))
+}
+
+// maxColumns is how long a line of text becomes. Tables and pictures have lines as long as they need.
+const maxColumns = 132
+
+// fold breaks long lines at spaces, those of list items with the indentation that Markdown wants.
+func fold(text []byte) []byte {
+	var folded bytes.Buffer
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "|") || strings.HasPrefix(line, "!") {
+			folded.WriteString(line)
+			continue
+		}
+		indent := ""
+		if strings.HasPrefix(line, "- ") {
+			indent = "  "
+		}
+		column := 0
+		for i, word := range strings.Split(strings.TrimSuffix(line, "\n"), " ") {
+			n := utf8.RuneCountInString(word)
+			switch {
+			case i == 0:
+			case column+1+n > maxColumns:
+				folded.WriteString("\n" + indent)
+				column = len(indent)
+			default:
+				folded.WriteByte(' ')
+				column++
+			}
+			folded.WriteString(word)
+			column += n
+		}
+		folded.WriteByte('\n')
+	}
+	return folded.Bytes()
 }
 
 // describeTargets writes what became of the targets.
@@ -111,7 +147,8 @@ const betweenText = `
 
 Of each target missed. A floor has Go's sockets and poller, packets as many and as long, sealed and opened, and nothing else:
 "floor-goroutines" also wakes a goroutine per request on either side, as a blocking interface must; "floor-tls" is a QUIC
-handshake's TLS alone. Shares of CPU time are from profiles: ` + "`BENCH_PROFILE=DIR go run . -work WORK -peers PEER -runs 1`, then `go tool pprof -top -cum`" + `.
+handshake's TLS alone. Shares of CPU time are from profiles:
+` + "`BENCH_PROFILE=DIR go run . -work WORK -peers PEER -runs 1`, then `go tool pprof -top -cum`" + `.
 
 `
 
