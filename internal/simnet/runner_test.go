@@ -454,8 +454,8 @@ var runnerCases = []runnerCase{
 	{
 		name: "crosstraffic", files: [][]uint64{{25 * mB}}, limit: 180 * time.Second, heavy: true, setup: crossTraffic,
 		check: func(r *runnerRun) {
-			// A fair half is 5, of which headers take 4 %; BBR takes more where the queue is short.
-			if got := r.goodput(); got < 3 || got > 7.5 {
+			// A fair half is 5, of which headers take 4 %; BBR takes more where the queue is short, with a hundred seeds up to 7.52.
+			if got := r.goodput(); got < 3 || got > 7.7 {
 				r.t.Errorf("goodput %.2f Mbit/s of 10, beside another connection", got)
 			}
 		},
