@@ -309,6 +309,10 @@ func TestChromiumPriorities(t *testing.T) {
 
 // TestChromiumWebSocket: a browser's WebSocket, a library that knows HTTP/1.1, and HTTP/3 between them (RFC 9220).
 func TestChromiumWebSocket(t *testing.T) {
+	// Behind its flag it is unfinished in older ones: the network service of 150 crashes over it each time, that of 156 never.
+	if version := chromiumVersion(t); version < 156 {
+		t.Skipf("WebSockets over HTTP/3 crash Chromium %d", version)
+	}
 	b := newBrowsed(t)
 	for name, h := range echoWebSockets {
 		b.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
@@ -334,6 +338,19 @@ func TestChromiumWebSocket(t *testing.T) {
 	for name := range echoWebSockets {
 		b.want(got, name, "echo,1000,1,125,126,65535,65536,300000")
 	}
+}
+
+// chromiumVersion returns the major version of Chromium.
+func chromiumVersion(t *testing.T) (major int) {
+	t.Helper()
+	out, err := exec.Command(need(t, "chromium"), "--version").Output()
+	if err == nil {
+		_, err = fmt.Sscanf(string(out), "Chromium %d.", &major)
+	}
+	if err != nil {
+		t.Fatalf("the version of Chromium: %v, %q", err, out)
+	}
+	return major
 }
 
 // TestChromiumTenThousandRequests: in one page, over one connection.
