@@ -252,14 +252,8 @@ func (m *Member) Open() error {
 
 // Drain implements engine.Steering.
 func (m *Member) Drain() error {
-	if m.draining.Swap(true) {
-		return nil
-	}
-	err := m.lockedSetAccepting(func(numbers []byte) []byte { return without(numbers, m.number) })
-	if err != nil {
-		m.draining.Store(false) // the next call tries again
-	}
-	return err
+	m.draining.Store(true)
+	return m.lockedSetAccepting(func(numbers []byte) []byte { return without(numbers, m.number) })
 }
 
 func without(numbers []byte, n byte) []byte {
