@@ -50,8 +50,8 @@ func (e *ServerError) Error() string {
 
 // LookupHTTPS returns the records of a name, which is taken as complete, and for how long they hold. A name without records, or one
 // that does not exist, is no error. A record's Target is never ".": it names what has the record, at the end of aliases by
-// CNAME. Records are left out that make something mandatory which this package does not know (RFC 9460, Section 8), and
-// those that contradict themselves. The error is that of the first server.
+// CNAME. Records are left out that make something mandatory which this package does not know (RFC 9460, Section 8); one that
+// contradicts itself spoils all of the name's (Section 2.2). The error is that of the first server.
 func (r *Resolver) LookupHTTPS(ctx context.Context, name string) ([]http3.HTTPSRecord, time.Duration, error) {
 	servers := r.Servers
 	if len(servers) == 0 {
