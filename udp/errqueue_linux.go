@@ -9,7 +9,7 @@ import (
 
 // readErrors reads the error queue after a read failed; it returns the number of messages found, 0 or 1.
 func (r *reader) readErrors() (n int) {
-	_ = r.s.rc.Control(func(fd uintptr) {
+	_ = r.s.control(func(fd uintptr) {
 		if r.s.caps.Errors && r.readQueue(fd) {
 			n = 1
 		}

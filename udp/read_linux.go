@@ -50,16 +50,33 @@ func (r *reader) init(s *linuxSocket) {
 	r.try = r.tryRead
 }
 
+// ReadBatch implements [Socket].
 func (s *linuxSocket) ReadBatch(msgs []Message) (int, error) {
-	r := &s.r
+	if s.conn.Load().polled == nil {
+		s.change((*conn).inPoller) // where that fails, for want of descriptors, a thread is as good
+	}
+	return s.read(msgs, -1)
+}
+
+// ReadBatchInThread implements [ThreadReader].
+func (s *linuxSocket) ReadBatchInThread(msgs []Message, patience time.Duration) (int, error) {
+	if s.conn.Load().thread == nil && !s.change((*conn).inThread) && !s.closed.Load() {
+		return 0, nil // for want of descriptors
+	}
+	return s.read(msgs, patience)
+}
+
+// read returns 0 and no error if nothing came for as long as patience.
+func (s *linuxSocket) read(msgs []Message, patience time.Duration) (int, error) {
+	r, c := &s.r, s.conn.Load()
 	r.prepare(msgs[:min(len(msgs), maxBatch)])
 	for failed := 0; ; {
 		r.n, r.errno, r.woken = 0, 0, false
-		err := s.rc.Read(r.try)
+		came, err := c.read(r.try, patience)
 		if s.closed.Load() {
 			return 0, closedError("read")
 		}
-		if err != nil {
+		if err != nil || !came {
 			return 0, err
 		}
 		if r.errno != 0 {

@@ -136,7 +136,7 @@ func (x *sender) sendmsg(d Datagrams, b []byte, segment int) (syscall.Errno, err
 	x.iov.SetLen(len(b))
 	x.putControl(d, segment)
 	for retries := 0; ; {
-		if err := s.rc.Control(x.once); err != nil {
+		if err := s.control(x.once); err != nil {
 			return 0, closedError("send")
 		}
 		switch {
@@ -182,10 +182,10 @@ func (x *sender) sendOnce(fd uintptr) {
 // await makes the system call once there is room.
 func (x *sender) await() error {
 	if x.s.observer == nil {
-		return x.s.rc.Write(x.wait)
+		return x.s.write(x.wait)
 	}
 	began := time.Now()
-	err := x.s.rc.Write(x.wait)
+	err := x.s.write(x.wait)
 	x.s.observer.SendWaited(time.Since(began))
 	return err
 }

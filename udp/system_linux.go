@@ -6,19 +6,17 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // linuxSocket is the Socket of Linux: recvmmsg with GRO, sendmsg with GSO, and control messages for everything else.
 //
-// Reading goes through RawConn.Read, which waits in Go's poller. Sending goes through RawConn.Control, which takes no lock, so
-// that goroutines send side by side; only when the send buffer is full does one wait in RawConn.Write.
+// Reading goes through RawConn.Read, which waits in Go's poller, or in a thread: see ThreadReader. Sending goes through
+// RawConn.Control, so that goroutines send side by side; only when the send buffer is full does one wait in RawConn.Write.
 type linuxSocket struct {
 	counters
-	pc       *net.UDPConn
-	rc       syscall.RawConn
+	conn     atomic.Pointer[conn] // changed by the reader alone
 	local    netip.AddrPort
 	v6       bool         // AF_INET6; IPv4 addresses are mapped at the system's door
 	wildcard bool         // bound to all addresses
@@ -31,19 +29,20 @@ type linuxSocket struct {
 }
 
 func newSystemSocket(c *net.UDPConn, cfg Config) (Socket, error) {
-	rc, err := c.SyscallConn()
+	pc, err := newPolledConn(c)
 	if err != nil {
 		return nil, err
 	}
-	s := &linuxSocket{pc: c, rc: rc, local: addrPortOf(c.LocalAddr())}
+	s := &linuxSocket{local: addrPortOf(c.LocalAddr())}
+	s.conn.Store(pc)
 	s.wildcard = s.local.Addr().IsUnspecified()
-	if e := rc.Control(func(fd uintptr) { err = s.setup(int(fd), cfg) }); e != nil {
+	if e := pc.Control(func(fd uintptr) { err = s.setup(int(fd), cfg) }); e != nil {
 		return nil, e
 	}
 	if err != nil {
 		return nil, err
 	}
-	s.caps.DontFragment = setDontFragment(rc)
+	s.caps.DontFragment = setDontFragment(pc)
 	s.r.init(s)
 	return s, nil
 }
@@ -106,8 +105,46 @@ func (s *linuxSocket) Close() error {
 	if s.closed.Swap(true) {
 		return closedError("close")
 	}
-	return s.pc.Close()
+	return s.conn.Load().close()
+}
+
+// control calls f with the descriptor.
+func (s *linuxSocket) control(f func(fd uintptr)) error {
+	for {
+		c := s.conn.Load()
+		if err := c.Control(f); err == nil || !s.changed(c) {
+			return err
+		}
+	}
+}
+
+// write calls f with the descriptor until it returns true, and in between waits for room in the send buffer.
+func (s *linuxSocket) write(f func(fd uintptr) bool) error {
+	for {
+		c := s.conn.Load()
+		if err := c.Write(f); err == nil || !s.changed(c) {
+			return err
+		}
+	}
+}
+
+// changed reports whether the socket goes on with another conn than c.
+func (s *linuxSocket) changed(c *conn) bool { return s.conn.Load() != c }
+
+// change goes on with another conn of the same socket, or returns false. Only the reader may call it.
+func (s *linuxSocket) change(to func(*conn) (*conn, error)) bool {
+	old := s.conn.Load()
+	c, err := to(old)
+	if err != nil {
+		return false
+	}
+	s.conn.Store(c)
+	if s.closed.Load() {
+		_ = c.close() // Close may have found the old one
+	}
+	_ = old.close()
+	return true
 }
 
 // File implements what [File] looks for.
-func (s *linuxSocket) File() (*os.File, error) { return s.pc.File() }
+func (s *linuxSocket) File() (*os.File, error) { return s.conn.Load().file() }

@@ -125,7 +125,7 @@ func TestSendAfterWait(t *testing.T) {
 	buf := []byte("late")
 	x.iov.Base = &buf[0]
 	x.iov.SetLen(len(buf))
-	if err := s.rc.Write(x.wait); err != nil || x.errno != 0 {
+	if err := s.write(x.wait); err != nil || x.errno != 0 {
 		t.Fatal(err, x.errno)
 	}
 	if got := receive(t, b, 1)[0]; string(got.data) != "late" {
@@ -202,7 +202,7 @@ func TestMark(t *testing.T) {
 	}
 	defer s.Close()
 	var mark int
-	s.(*linuxSocket).rc.Control(func(fd uintptr) { mark, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK) })
+	s.(*linuxSocket).control(func(fd uintptr) { mark, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK) })
 	if err != nil || mark != 7 {
 		t.Errorf("mark %d, %v", mark, err)
 	}

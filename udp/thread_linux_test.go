@@ -1,0 +1,134 @@
+package udp
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// threadSocket always reads in a thread.
+type threadSocket struct{ *linuxSocket }
+
+func (s threadSocket) ReadBatch(msgs []Message) (int, error) {
+	for {
+		if n, err := s.ReadBatchInThread(msgs, time.Hour); n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+func init() {
+	variants = append(variants, variant{"thread", func(t testing.TB, address string, cfg Config) Socket {
+		return threadSocket{listen(t, address, cfg).(*linuxSocket)}
+	}})
+}
+
+func TestPatience(t *testing.T) {
+	s := listen(t, "127.0.0.1:0", Config{}).(*linuxSocket)
+	msgs := []Message{{Buf: make([]byte, 2048)}}
+	for range 3 {
+		if n, err := s.ReadBatchInThread(msgs, time.Millisecond); n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	s.Close()
+	if _, err := s.ReadBatch(msgs); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// Readers go from one way of waiting to the other, while others send through the same socket.
+func TestReadersChange(t *testing.T) {
+	a, b := listen(t, "127.0.0.1:0", Config{Errors: true}).(*linuxSocket), listen(t, "127.0.0.1:0", Config{})
+	const rounds, senders = 100, 4
+	var sending sync.WaitGroup
+	var received int
+	for range senders {
+		sending.Go(func() {
+			for range rounds {
+				if err := a.Send(Datagrams{Buf: []byte("out"), Remote: b.LocalAddr()}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	sending.Go(func() { received = len(receive(t, b, senders*rounds)) })
+	msgs := []Message{{Buf: make([]byte, 2048)}}
+	for i := range rounds {
+		in := []byte{byte(i)}
+		sending.Go(func() { send(t, b, Datagrams{Buf: in, Remote: a.LocalAddr()}) })
+		read := a.ReadBatch
+		if i%3 > 0 {
+			read = threadSocket{a}.ReadBatch
+		}
+		if n, err := read(msgs); err != nil || n != 1 || !bytes.Equal(msgs[0].Buf[:msgs[0].N], in) {
+			t.Fatalf("read %d: %d, %v, %x", i, n, err, msgs[0].Buf[:msgs[0].N])
+		}
+		if threads := a.conn.Load().thread != nil; threads != (i%3 > 0) {
+			t.Fatalf("read %d: in a thread: %v", i, threads)
+		}
+	}
+	sending.Wait()
+	if received != senders*rounds {
+		t.Error(received)
+	}
+}
+
+// A socket whose reader waits in a thread is handed over like any other.
+func TestThreadFile(t *testing.T) {
+	s := listen(t, "127.0.0.1:0", Config{}).(*linuxSocket)
+	if n, err := s.ReadBatchInThread([]Message{{Buf: make([]byte, 2048)}}, 0); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	f, err := File(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s.Close()
+	next, err := FromFile(f, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	send(t, next, Datagrams{Buf: []byte("heir"), Remote: next.LocalAddr()})
+	if got := receive(t, next, 1)[0]; string(got.data) != "heir" {
+		t.Errorf("%q", got.data)
+	}
+}
+
+// A process that is out of descriptors goes on reading as it did.
+func TestDescriptorsRunOut(t *testing.T) {
+	polled, thread := listen(t, "127.0.0.1:0", Config{}).(*linuxSocket), listen(t, "127.0.0.1:0", Config{}).(*linuxSocket)
+	msgs := []Message{{Buf: make([]byte, 2048)}}
+	if n, err := thread.ReadBatchInThread(msgs, 0); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+
+	send(t, polled, Datagrams{Buf: []byte("x"), Remote: polled.LocalAddr()})
+	if n, err := polled.ReadBatchInThread(msgs, time.Hour); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	if n, err := polled.ReadBatch(msgs); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	send(t, thread, Datagrams{Buf: []byte("x"), Remote: thread.LocalAddr()})
+	if n, err := thread.ReadBatch(msgs); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}
