@@ -34,6 +34,7 @@ type router struct {
 	resets       limiter
 	negotiations limiter
 	turn         turn
+	solo         solo
 	tasking      atomic.Pointer[party] // which runs tasks, or did last
 }
 
@@ -46,6 +47,7 @@ type frontDoor struct {
 func newRouter(e *Endpoint, sock udp.Socket) *router {
 	r := &router{e: e, sock: sock, local: sock.LocalAddr()}
 	e.observe(sock)
+	r.solo.init(sock)
 	r.grow()
 	r.turn.watched.Store(true)
 	r.turn.timer = time.AfterFunc(turnTime, r.watch)
@@ -88,8 +90,9 @@ func (r *router) run(p, stuck *party) {
 		}
 	}
 	for p.wakeTouched() {
-		n, err := r.sock.ReadBatch(r.msgs)
+		n, err := p.read()
 		if err != nil {
+			r.solo.end(r)
 			for i, p := range r.packets {
 				p.store = r.msgs[i].Buf
 				p.release()
@@ -120,6 +123,7 @@ func (p *party) wakeTouched() bool {
 		r.touched[n-1] = nil
 		r.touched = r.touched[:n-1]
 		if w.slow.Load() > 0 {
+			p.stirred = true
 			w.wake()
 			continue
 		}
