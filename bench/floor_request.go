@@ -13,8 +13,9 @@ import (
 // The floor of small requests: datagrams as long as those of Dunlin's requests and answers, sealed and opened, without a
 // protocol between. What goes to one destination at once goes as one train.
 //
-// "floor" has as few goroutines as can be: whoever reads a socket also answers. In "floor-goroutines" they are those that a
-// net/http API has: each request on its way has its own on either side, which the goroutine that reads the socket wakes.
+// "floor" has as few goroutines as can be: whoever reads a socket also answers, and if it is the only one of its process waits in a
+// system call. In "floor-goroutines" they are those that a net/http API has: each request on its way has its own on either
+// side, which the goroutine that reads the socket wakes, and which would have to wait if that did not wait in Go's poller.
 
 // The sizes of the packets' payloads, in bytes.
 const (
@@ -33,7 +34,10 @@ var floorBuffers = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 func floorRequests(conns, streams int) map[string]floorWork {
 	return map[string]floorWork{
 		"floor": {serveFloorRequests, func(c *clientEnv) (float64, error) {
-			return c.floorRequests(conns, func(sock *floorSocket, end time.Time) (int, error) { return sock.requests(c, streams, end) })
+			return c.floorRequests(conns, func(sock *floorSocket, end time.Time) (int, error) {
+				sock.thread = conns == 1
+				return sock.requests(c, streams, end)
+			})
 		}},
 		"floor-goroutines": {serveFloorGoroutines, func(c *clientEnv) (float64, error) {
 			return c.floorRequests(conns, func(sock *floorSocket, end time.Time) (int, error) { return sock.goroutines(c, streams, end) })
@@ -49,6 +53,7 @@ type floorSocket struct {
 	sealer, opener *floorKeys
 	sent           uint64
 	out            []byte
+	thread         bool // reads wait in a system call
 }
 
 func newFloorSocket(listen, remote string) (*floorSocket, error) {
@@ -66,9 +71,20 @@ func newFloorSocket(listen, remote string) (*floorSocket, error) {
 	return s, err
 }
 
+func (s *floorSocket) readBatch() (int, error) {
+	if r, ok := s.Socket.(udp.ThreadReader); ok && s.thread {
+		for {
+			if n, err := r.ReadBatchInThread(s.msgs, time.Second); n > 0 || err != nil {
+				return n, err
+			}
+		}
+	}
+	return s.ReadBatch(s.msgs)
+}
+
 // read waits for packets, opens them, and calls take with each payload and its sender.
 func (s *floorSocket) read(take func(payload []byte, from netip.AddrPort) error) error {
-	n, err := s.ReadBatch(s.msgs)
+	n, err := s.readBatch()
 	if err != nil {
 		return err
 	}
@@ -137,6 +153,7 @@ func serveFloorRequests(cfg serverConfig) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	s.thread = true
 	go s.serve(func(request []byte, from netip.AddrPort) error {
 		return s.add(binary.BigEndian.Uint64(request), floorAnswer, from)
 	})
