@@ -25,32 +25,66 @@ var (
 // while after an update, the previous one. So the key phase bit alone selects between them, and whichever it selects,
 // the work is the same: no time taken tells an observer the value of the protected bit (Section 9.5).
 // RFC 9001, Section 9.5 (MUST 1).
+//
+// A connection that is quiet keeps the secrets alone, by Rest: what ciphers make of them takes twenty times the memory. Then
+// all keys of a direction are made again before the first packet is looked at, so that this takes no longer for one bit than
+// for the other either.
 type AppKeys struct {
 	suite Suite
 	of    *versionSecrets
 
-	sendSecret []byte
-	send       key
-	sendHeader headerKey
-	sendPhase  uint64
-	sealed     uint64 // packets sealed with the present key
-	firstSent  uint64 // the first packet number sealed with it, if sealed > 0
-	acked      bool   // the peer acknowledged one of those packets
-	confirmed  bool
-	limit      uint64 // of sealed
-	softLimit  uint64 // of sealed, for an update
+	send      direction
+	sendPhase uint64
+	sealed    uint64 // packets sealed with the present key
+	firstSent uint64 // the first packet number sealed with it, if sealed > 0
+	acked     bool   // the peer acknowledged one of those packets
+	confirmed bool
+	limit     uint64 // of sealed
+	softLimit uint64 // of sealed, for an update
 
-	receiveSecret []byte // of the newest receive key there is, or of the next one if nextSecret
-	nextSecret    bool   // Rest has dropped the next key
-	current       *key
-	other         *key // the previous key or, if not hasPrevious, the next one; nil before the first packet
+	receive       direction
+	other         *key // the previous receive key or, if not hasPrevious, the next one; nil before the first packet
 	hasPrevious   bool
-	receiveHeader headerKey
 	receivePhase  uint64
 	firstReceived uint64 // lowest packet number received in the present phase
 	failed        uint64 // packets that failed authentication, all keys together
 	failLimit     uint64
 }
+
+// direction is the protection of the packets that one side sends.
+type direction struct {
+	installed bool
+	secret    [maxSecretLen]byte // of the present key phase
+	hp        [maxKeyLen]byte    // of header protection, which key updates leave alone
+
+	// Both are nil while the connection rests.
+	key    *key
+	header *headerKey
+}
+
+// present returns the secret of the present key phase.
+func (d *direction) present(s Suite) secret { return s.newSecret(d.secret[:s.hashLen()]) }
+
+// install makes the first keys of a direction.
+func (d *direction) install(of *versionSecrets, first secret) error {
+	d.installed = true
+	copy(d.secret[:], first.key)
+	d.hp = first.headerProtection(of)
+	return d.expand(of, first.suite)
+}
+
+// expand makes the keys of the present phase.
+func (d *direction) expand(of *versionSecrets, s Suite) error {
+	k, h := new(key), new(headerKey)
+	if err := errors.Join(k.init(of, d.present(s)), h.init(s, d.hp)); err != nil {
+		return err
+	}
+	d.key, d.header = k, h
+	return nil
+}
+
+// rest drops what can be made again.
+func (d *direction) rest() { d.key, d.header = nil, nil }
 
 // SetSendSecret installs the first send key. Servers have it before they have the receive key.
 func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
@@ -61,9 +95,7 @@ func (k *AppKeys) SetSendSecret(v wire.Version, s Suite, secret []byte) error {
 	k.suite, k.of = s, of
 	k.limit = s.ConfidentialityLimit()
 	k.softLimit = k.limit / 2
-	k.sendSecret = append([]byte(nil), secret...)
-	from := s.newSecret(secret)
-	return errors.Join(k.send.init(of, from), k.sendHeader.init(of, from))
+	return k.send.install(of, s.newSecret(secret))
 }
 
 // SetReceiveSecret installs the first receive key.
@@ -74,18 +106,15 @@ func (k *AppKeys) SetReceiveSecret(v wire.Version, s Suite, secret []byte) error
 	}
 	k.suite, k.of = s, of
 	k.failLimit = s.IntegrityLimit()
-	k.receiveSecret = append([]byte(nil), secret...)
 	k.firstReceived = math.MaxUint64
-	k.current = new(key)
-	from := s.newSecret(secret)
-	return errors.Join(k.current.init(of, from), k.receiveHeader.init(of, from))
+	return k.receive.install(of, s.newSecret(secret))
 }
 
 // CanSend reports whether there is a send key.
-func (k *AppKeys) CanSend() bool { return k.send.aead != nil }
+func (k *AppKeys) CanSend() bool { return k.send.installed }
 
 // CanReceive reports whether there is a receive key.
-func (k *AppKeys) CanReceive() bool { return k.current != nil }
+func (k *AppKeys) CanReceive() bool { return k.receive.installed }
 
 // KeyPhase returns the key phase bit for the next packet to send.
 func (k *AppKeys) KeyPhase() bool { return k.sendPhase&1 != 0 }
@@ -103,8 +132,8 @@ func (k *AppKeys) CountFailure() { k.failed++ }
 // Failed returns how many packets failed authentication.
 func (k *AppKeys) Failed() uint64 { return k.failed }
 
-// Seal protects a packet as [Sealer.Seal] does; its header must bear KeyPhase. The only error is ErrAEADLimit: the key has
-// sealed as many packets as it may, and no update was possible. The connection is then of no use any more.
+// Seal protects a packet as [Sealer.Seal] does; its header must bear KeyPhase. Its error is ErrAEADLimit: the key has sealed as
+// many packets as it may, and no update was possible. The connection is then of no use any more.
 func (k *AppKeys) Seal(pkt []byte, pnOffset, pnLen int, pn uint64) ([]byte, error) {
 	if k.sealed >= k.limit {
 		return nil, ErrAEADLimit
@@ -112,9 +141,14 @@ func (k *AppKeys) Seal(pkt []byte, pnOffset, pnLen int, pn uint64) ([]byte, erro
 	if k.sealed == 0 {
 		k.firstSent = pn
 	}
+	if k.send.key == nil {
+		if err := k.send.expand(k.of, k.suite); err != nil {
+			return nil, err
+		}
+	}
 	k.sealed++
-	pkt = k.send.seal(pkt, pnOffset+pnLen, pn)
-	k.sendHeader.protect(pkt, pnOffset, pnLen)
+	pkt = k.send.key.seal(pkt, pnOffset+pnLen, pn)
+	k.send.header.protect(pkt, pnOffset, pnLen)
 	return pkt, nil
 }
 
@@ -135,16 +169,16 @@ func (k *AppKeys) Open(pkt []byte, pnOffset int, expected uint64) (Opened, error
 	if k.other == nil {
 		// The first packet of all, or the first one after Rest, or after DropPrevious, which prepared nothing if it
 		// failed: whatever the packet's key phase is, so that the time this takes tells nothing about it.
-		if err := k.prepareNext(); err != nil {
+		if err := k.prepare(); err != nil {
 			return Opened{}, ErrOpen
 		}
 	}
-	truncated, pnLen, ok := k.receiveHeader.unprotect(pkt, pnOffset)
+	truncated, pnLen, ok := k.receive.header.unprotect(pkt, pnOffset)
 	if !ok {
 		return Opened{}, ErrOpen
 	}
 	o := Opened{PN: wire.DecodePN(expected, truncated, pnLen), PNLen: pnLen, Phase: k.receivePhase}
-	use := k.current
+	use := k.receive.key
 	inPhase := wire.KeyPhase(pkt[0]) == (k.receivePhase&1 != 0)
 	if !inPhase {
 		use = k.other
@@ -188,7 +222,8 @@ func (k *AppKeys) updated(pn uint64) error {
 	}
 	k.receivePhase++
 	k.firstReceived = pn
-	k.current, k.other = k.other, k.current
+	k.receive.secret = k.receive.present(k.suite).next(k.of)
+	k.receive.key, k.other = k.other, k.receive.key
 	k.hasPrevious = true
 	if k.sendPhase < k.receivePhase {
 		return k.updateSend()
@@ -198,39 +233,46 @@ func (k *AppKeys) updated(pn uint64) error {
 
 // updateSend moves on to the next send key.
 func (k *AppKeys) updateSend() error {
-	next := k.suite.newSecret(k.sendSecret).next(k.of)
-	if err := k.send.init(k.of, k.suite.newSecret(next)); err != nil {
+	before := k.send.secret
+	k.send.secret = k.send.present(k.suite).next(k.of)
+	if err := k.send.expand(k.of, k.suite); err != nil {
+		k.send.secret = before
 		return err
 	}
-	k.sendSecret = next
 	k.sendPhase++
 	k.sealed = 0
 	k.acked = false
 	return nil
 }
 
-// prepareNext makes the next receive key.
-func (k *AppKeys) prepareNext() error {
-	next := k.receiveSecret
-	if !k.nextSecret {
-		next = k.suite.newSecret(next).next(k.of)
+// prepare makes the next receive key, and after a rest also those of the present phase.
+func (k *AppKeys) prepare() error {
+	if k.receive.key == nil {
+		if err := k.receive.expand(k.of, k.suite); err != nil {
+			return err
+		}
 	}
+	next := k.receive.present(k.suite).next(k.of)
 	n := new(key)
-	if err := n.init(k.of, k.suite.newSecret(next)); err != nil {
+	if err := n.init(k.of, k.suite.newSecret(next[:k.suite.hashLen()])); err != nil {
 		return err
 	}
-	k.other, k.receiveSecret, k.nextSecret = n, next, false
+	k.other = n
 	return nil
 }
 
-// Rested reports whether Rest has nothing to drop.
-func (k *AppKeys) Rested() bool { return k.hasPrevious || k.other == nil }
+// Rested reports whether Rest has nothing to drop, or may not.
+func (k *AppKeys) Rested() bool {
+	return k.hasPrevious || k.send.key == nil && k.receive.key == nil
+}
 
-// Rest drops the next receive key of a connection that is quiet. Open makes it again for the next packet, whatever the
-// packet's key phase is.
+// Rest drops the keys of a connection that is quiet and leaves their secrets. The next packets make them again.
 func (k *AppKeys) Rest() {
-	if !k.Rested() {
-		k.other, k.nextSecret = nil, true
+	// Of the previous key there is no secret any more.
+	if !k.hasPrevious {
+		k.send.rest()
+		k.receive.rest()
+		k.other = nil
 	}
 }
 
@@ -246,7 +288,7 @@ func (k *AppKeys) DropPrevious() {
 	k.hasPrevious = false
 	k.other = nil
 	// On failure, Open tries again.
-	_ = k.prepareNext()
+	_ = k.prepare()
 }
 
 // Acked tells that an ACK frame in a packet that Open gave as of the given phase acknowledges packets up to number

@@ -370,15 +370,80 @@ func TestKeysHeld(t *testing.T) {
 	if next == nil || b.keys.HasPrevious() {
 		t.Fatal("no next keys")
 	}
-	previous := b.keys.current
+	previous := b.keys.receive.key
 	a.keys.Confirmed()
 	a.keys.InitiateUpdate()
 	b.receive(a.send())
-	if b.keys.current != next || b.keys.other != previous || !b.keys.HasPrevious() {
+	if b.keys.receive.key != next || b.keys.other != previous || !b.keys.HasPrevious() {
 		t.Error("after an update, the next keys are current and the current ones are kept")
 	}
 	b.keys.DropPrevious()
 	if b.keys.other == nil || b.keys.other == previous || b.keys.HasPrevious() {
 		t.Error("the next keys are not ready")
+	}
+}
+
+// A connection that is quiet keeps no key, and everything goes on afterwards: in every key phase, with header protection
+// that updates have not changed, and with an update by the first packet.
+func TestRest(t *testing.T) {
+	for _, suite := range suites {
+		a, b := newEnd(t, suite), newEnd(t, suite)
+		exchange(a, b)
+		a.keys.Confirmed()
+		b.keys.Confirmed()
+		for i := range 3 {
+			for _, e := range []*end{a, b} {
+				if e.keys.Rested() {
+					t.Errorf("%v, phase %d: rests of itself", suite, i)
+				}
+				e.keys.Rest()
+				if k := &e.keys; !k.Rested() || k.send.key != nil || k.send.header != nil ||
+					k.receive.key != nil || k.receive.header != nil || k.other != nil {
+					t.Errorf("%v, phase %d: keeps keys", suite, i)
+				}
+			}
+			if i%2 == 0 {
+				exchange(a, b)
+				a.keys.Rest()
+				b.keys.Rest()
+			}
+			if !a.keys.InitiateUpdate() {
+				t.Fatalf("%v, phase %d: no update", suite, i)
+			}
+			if o := b.receive(a.send()); !o.Updated {
+				t.Errorf("%v, phase %d: %+v", suite, i, o)
+			}
+			// The previous key could not be made again.
+			late := b.keys.other
+			if b.keys.Rest(); !b.keys.Rested() || b.keys.other != late || late == nil {
+				t.Errorf("%v, phase %d: rests with keys of the phase before", suite, i)
+			}
+			exchange(a, b)
+			a.keys.DropPrevious()
+			b.keys.DropPrevious()
+		}
+	}
+}
+
+// What a quiet connection's next packets cost more than others: the keys of both directions.
+func BenchmarkRest(b *testing.B) {
+	for _, suite := range suites {
+		b.Run(suite.String(), func(b *testing.B) {
+			send, receive := appPair(b, suite)
+			buf := make([]byte, 0, 100)
+			b.ReportAllocs()
+			for pn := uint64(0); b.Loop(); pn++ {
+				pkt := wire.AppendShort(buf, wire.ConnectionID{}, false, send.KeyPhase(), pn&0xff, 1)
+				pkt, err := send.Seal(append(pkt, "payload"...), 1, 1, pn&0xff)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := receive.Open(pkt, 1, pn&0xff); err != nil {
+					b.Fatal(err)
+				}
+				send.Rest()
+				receive.Rest()
+			}
+		})
 	}
 }

@@ -17,15 +17,13 @@ type headerKey struct {
 	mask   [sampleLen]byte
 }
 
-func (h *headerKey) init(of *versionSecrets, from secret) (err error) {
-	if from.suite == ChaCha20Poly1305 {
-		from.expand(of.hp, h.chacha[:])
+// init makes of a raw key, which may be shorter, what the cipher works with.
+func (h *headerKey) init(s Suite, raw [maxKeyLen]byte) (err error) {
+	if s == ChaCha20Poly1305 {
+		h.chacha = raw
 		return nil
 	}
-	var room [maxKeyLen]byte
-	raw := room[:from.suite.keyLen()]
-	from.expand(of.hp, raw)
-	h.block, err = aes.NewCipher(raw)
+	h.block, err = aes.NewCipher(raw[:s.keyLen()])
 	return err
 }
 

@@ -23,7 +23,7 @@ func NewSealer(v wire.Version, s Suite, secret []byte) (*Sealer, error) {
 		return nil, err
 	}
 	k, from := &Sealer{suite: s}, s.newSecret(secret)
-	if err := errors.Join(k.key.init(of, from), k.header.init(of, from)); err != nil {
+	if err := errors.Join(k.key.init(of, from), k.header.init(s, from.headerProtection(of))); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -56,7 +56,7 @@ func NewOpener(v wire.Version, s Suite, secret []byte) (*Opener, error) {
 		return nil, err
 	}
 	k, from := &Opener{suite: s}, s.newSecret(secret)
-	if err := errors.Join(k.key.init(of, from), k.header.init(of, from)); err != nil {
+	if err := errors.Join(k.key.init(of, from), k.header.init(s, from.headerProtection(of))); err != nil {
 		return nil, err
 	}
 	return k, nil

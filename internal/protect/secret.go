@@ -1,6 +1,9 @@
 package protect
 
-import "encoding/binary"
+import (
+	"crypto/sha512"
+	"encoding/binary"
+)
 
 // secret is a TLS traffic secret, or another one that keys are derived from by HKDF-Expand-Label (RFC 8446, Section
 // 7.1). Every key of QUIC is at most as long as the hash, so that HKDF-Expand is a single HMAC over the label.
@@ -8,6 +11,9 @@ type secret struct {
 	suite Suite
 	key   []byte
 }
+
+// maxSecretLen is the length of a secret of the suite with the longest hash.
+const maxSecretLen = sha512.Size384
 
 func (s Suite) newSecret(key []byte) secret { return secret{s, key} }
 
@@ -24,9 +30,14 @@ func (s secret) expand(label string, out []byte) {
 	copy(out, sum[:s.suite.hashLen()])
 }
 
-// next returns the secret of the next key phase (RFC 9001, Section 6.1).
-func (s secret) next(of *versionSecrets) []byte {
-	next := make([]byte, len(s.key))
-	s.expand(of.ku, next)
+// headerProtection returns the key of header protection, which may be shorter (RFC 9001, Section 5.4.1).
+func (s secret) headerProtection(of *versionSecrets) (raw [maxKeyLen]byte) {
+	s.expand(of.hp, raw[:s.suite.keyLen()])
+	return raw
+}
+
+// next returns the secret of the next key phase, which may be shorter (RFC 9001, Section 6.1).
+func (s secret) next(of *versionSecrets) (next [maxSecretLen]byte) {
+	s.expand(of.ku, next[:len(s.key)])
 	return next
 }
