@@ -90,7 +90,7 @@ func (r *router) run(p, stuck *party) {
 		}
 	}
 	for p.wakeTouched() {
-		n, err := p.read()
+		n, err := r.read()
 		if err != nil {
 			r.solo.end(r)
 			for i, p := range r.packets {
@@ -123,7 +123,6 @@ func (p *party) wakeTouched() bool {
 		r.touched[n-1] = nil
 		r.touched = r.touched[:n-1]
 		if w.slow.Load() > 0 {
-			p.stirred = true
 			w.wake()
 			continue
 		}

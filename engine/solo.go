@@ -2,27 +2,36 @@ package engine
 
 import (
 	"runtime"
+	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
-// solo lets a router wait in a system call instead of Go's poller while it is the only goroutine that has anything to do: it
-// runs the tasks of applications itself, or those whom it gives something to do have done it before it waits. One request
-// at a time then takes half of the CPU time and less than half of the time. As soon as others have something to do as well
-// it would be in their way, for such a call keeps a processor from them for a while.
+// solo lets a router wait in a system call instead of Go's poller while nobody else has anything to do. One request at a time
+// then takes half of the CPU time and less than half of the time. Otherwise it would be in the way: for a while, such a
+// call keeps a processor from those goroutines that are ready to run, and often these are the ones that the router has just
+// woken up.
 type solo struct {
 	socket udp.ThreadReader // nil if it can't wait so
 	on     bool
-	quiet  int // reads one after the other after which nobody else had anything to do
-	asked  int // how many there must be
-	reads  int // since it is on
+	looked time.Time // when it last looked around
+	looks  int       // since it is on
+	alone  int       // looks in a row that found nobody
+	asked  int       // how many there must be
+	crowd  int       // looks in a row that found somebody
+	ready  [1]metrics.Sample
 }
 
 const (
-	// soloAfter and soloAfterMost are how many quiet reads there must be. It doubles whenever that proves too few.
-	soloAfter, soloAfterMost = 32, 1 << 14
+	// soloLook is how often a router looks around at most. With many processors that takes microseconds, and a lock of the
+	// scheduler.
+	soloLook = 250 * time.Microsecond
+	// soloAfter and soloAfterMost are how many looks must have found nobody. It doubles whenever that proves too few.
+	soloAfter, soloAfterMost = 8, 1 << 12
+	// soloUntil is how many looks must have found somebody.
+	soloUntil = 2
 	// soloPatience is how long a router waits in a system call. A thread more for a socket that is idle would be wasted.
 	soloPatience = 100 * time.Millisecond
 )
@@ -36,21 +45,24 @@ var (
 func (s *solo) init(sock udp.Socket) {
 	s.socket, _ = sock.(udp.ThreadReader)
 	s.asked = soloAfter
+	s.ready[0].Name = "/sched/goroutines/runnable:goroutines"
 }
 
 // read reads as the router should now.
-func (p *party) read() (int, error) {
-	r := p.router
+func (r *router) read() (int, error) {
 	s := &r.solo
 	if s.socket == nil {
 		return r.sock.ReadBatch(r.msgs)
 	}
-	s.judge(r, p.quiet, p.stirred)
-	p.quiet, p.stirred = false, false
+	if lastRouter.Load() != r {
+		lastRouter.Store(r)
+		s.judge(r, true)
+	} else if now := r.msgs[0].Received; now.Sub(s.looked) >= soloLook {
+		s.looked = now
+		s.judge(r, s.somebody())
+	}
 	if s.on {
-		n, err := s.socket.ReadBatchInThread(r.msgs, soloPatience)
-		if n > 0 || err != nil {
-			s.reads++
+		if n, err := s.socket.ReadBatchInThread(r.msgs, soloPatience); n > 0 || err != nil {
 			return n, err
 		}
 		s.leave(r)
@@ -58,34 +70,37 @@ func (p *party) read() (int, error) {
 	return r.sock.ReadBatch(r.msgs)
 }
 
-// judge decides how to wait next. The reads since it last did were quiet if all whom they gave something to do have done it,
-// and stirred if somebody has something to do still.
-func (s *solo) judge(r *router, quiet, stirred bool) {
-	if lastRouter.Load() != r {
-		lastRouter.Store(r)
-		stirred = true
-	}
-	switch {
-	case stirred:
-		s.quiet = 0
-		if s.on {
+// somebody reports whether a goroutine is ready to run and does not.
+func (s *solo) somebody() bool {
+	metrics.Read(s.ready[:])
+	v := s.ready[0].Value
+	return v.Kind() != metrics.KindUint64 || v.Uint64() > 0
+}
+
+// judge decides how to wait from now on, after a look around that found somebody or nobody.
+func (s *solo) judge(r *router, somebody bool) {
+	s.looks++
+	if somebody {
+		s.alone = 0
+		if s.crowd++; s.on && s.crowd >= soloUntil {
 			s.leave(r)
 		}
-	case quiet && !s.on:
-		if s.quiet++; s.quiet >= s.asked && runtime.GOMAXPROCS(0) > 1 && soloRouter.CompareAndSwap(nil, r) {
-			s.on, s.reads = true, 0
-		}
+		return
+	}
+	s.crowd = 0
+	if s.alone++; !s.on && s.alone >= s.asked && runtime.GOMAXPROCS(0) > 1 && soloRouter.CompareAndSwap(nil, r) {
+		s.on, s.looks = true, 0
 	}
 }
 
 // leave ends the waiting in system calls.
 func (s *solo) leave(r *router) {
-	if s.reads > 8*s.asked {
-		s.asked = soloAfter
+	if s.looks > 8*s.asked {
+		s.asked = soloAfter // it was worth it
 	} else {
 		s.asked = min(2*s.asked, soloAfterMost)
 	}
-	s.on, s.quiet = false, 0
+	s.on, s.alone = false, 0
 	soloRouter.CompareAndSwap(r, nil)
 }
 

@@ -6,17 +6,9 @@ import (
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
-// prompt is the echo application that says when it gives others something to do.
-type prompt struct{ echo }
-
-func (a *prompt) ProcessReads(s *Session) error {
-	s.Expect()
-	return a.echo.ProcessReads(s)
-}
-
 // A router that is the only one with anything to do waits in a system call, and ceases to when it has company.
 func TestSolo(t *testing.T) {
-	server := testListen(t, ListenConfig{NewApplication: func(ConnInfo) (ApplicationOverQUIC, error) { return new(prompt), nil }})
+	server := testListen(t, ListenConfig{})
 	dial := func(cfg udp.Config) func() {
 		sock, err := udp.Listen("127.0.0.1:0", &cfg)
 		if err != nil {
@@ -40,7 +32,7 @@ func TestSolo(t *testing.T) {
 	until := func(call func(), solo bool) {
 		t.Helper()
 		for n := 0; (soloRouter.Load() == r) != solo; n++ {
-			if n == 100*soloAfter {
+			if n == 10000 {
 				t.Fatalf("after %d calls: in a thread: %v", n, !solo)
 			}
 			call()
@@ -58,43 +50,51 @@ func TestSolo(t *testing.T) {
 	}
 }
 
-// What judge decides, read by read.
+// What judge decides, look by look.
 func TestSoloJudge(t *testing.T) {
-	const stirred, quiet = 's', 'q'
 	var r, other router
 	s := &solo{asked: 4}
 	defer s.end(&r)
-	defer other.solo.end(&other)
-	s.judge(&r, false, false) // its first read
 	for i, step := range []struct {
-		reads string // 'o' is one by another router
+		looks string // 's' found somebody, 'n' nobody
 		on    bool
 		asked int
 	}{
-		{"qqq", false, 4},
-		{"..", false, 4},
-		{"q", true, 4},
-		{"q..q", true, 4},
+		{"nnn", false, 4},
+		{"s", false, 4},
+		{"nnn", false, 4},
+		{"n", true, 4},
+		{"nsnsn", true, 4},
+		{"ss", false, 8},
+		{"nnnnnnn", false, 8},
 		{"s", false, 8},
-		{"qqqqqqq", false, 8},
-		{"s", false, 8},
-		{"qqqqqqqq", true, 8},
-		{"oq", false, 16},
-		{"qqqqqqqqqqqqqqqq", true, 16},
+		{"nnnnnnnn", true, 8},
+		{"ss", false, 16},
 	} {
-		for _, c := range step.reads {
-			if c == 'o' {
-				lastRouter.Store(&other)
-				continue
-			}
-			s.judge(&r, c == quiet, c == stirred)
+		for _, look := range step.looks {
+			s.judge(&r, look == 's')
 		}
 		if s.on != step.on || s.asked != step.asked || (soloRouter.Load() == &r) != step.on {
 			t.Fatalf("step %d: on %v, asked %d", i, s.on, s.asked)
 		}
 	}
-	s.reads = 9 * s.asked // that was worth it
-	s.judge(&r, false, true)
+
+	// One router at a time.
+	soloRouter.Store(&other)
+	for range 20 {
+		s.judge(&r, false)
+	}
+	if s.on {
+		t.Error("two routers wait")
+	}
+	other.solo.end(&other)
+	s.judge(&r, false)
+	if !s.on {
+		t.Error("no router waits")
+	}
+
+	s.looks = 8*s.asked + 1 // that was worth it
+	s.leave(&r)
 	if s.on || s.asked != soloAfter {
 		t.Errorf("on %v, asked %d", s.on, s.asked)
 	}

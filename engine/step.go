@@ -47,9 +47,6 @@ func (w *worker) step(rounds int) int {
 		if len(w.party.tasks) > 0 {
 			return rounds
 		}
-		if !w.complete {
-			w.party.stir() // those who wait for the handshake
-		}
 		if w.expecting && w.established && w.party.router != nil {
 			began = began.Add(w.awaitWriters())
 			w.takeAlong(now)
@@ -172,10 +169,8 @@ func (w *worker) transmit(now time.Time, buf []byte) (sent bool) {
 func (w *worker) awaitWriters() (waited time.Duration) {
 	if w.hasty > 0 {
 		w.hasty--
-		w.party.stirred = true
 		return 0
 	}
-	w.party.quiet = true
 	from := time.Now()
 	w.gathering.Store(true)
 	runtime.Gosched()

@@ -51,7 +51,6 @@ func (w *worker) leave(t Task) {
 	if p := w.party; p.router != nil && w.e.pace.quick() {
 		p.tasks = append(p.tasks, t)
 	} else {
-		p.stir()
 		w.e.runners.start(t)
 	}
 }
@@ -76,7 +75,6 @@ func (p *party) runTasks(w *worker) bool {
 		// Between two tasks the worker is nobody else's: should another goroutine have become the router, it has left that alone.
 		t := p.take()
 		if now.Sub(began) >= tasksTime || !r.turn.move(&p.turn, tasking) {
-			p.stirred = true
 			w.e.runners.start(t)
 			continue
 		}
@@ -88,7 +86,6 @@ func (p *party) runTasks(w *worker) bool {
 			return false
 		}
 	}
-	p.quiet = true
 	p.resume(w)
 	return true
 }

@@ -84,21 +84,12 @@ type party struct {
 	worker *worker // whose tasks it runs
 	tasks  []Task
 	next   int // of the tasks
-	// Since its last read: others had something to do and have done it; others have something to do. See solo.
-	quiet, stirred bool
 }
 
 var (
 	byRunner = &party{rounds: 1 << 30} // a goroutine that is there for it, or a timer's
 	byUser   = &party{rounds: 8}       // a goroutine that has its own work to do
 )
-
-// stir tells that somebody else has got something to do.
-func (p *party) stir() {
-	if p.router != nil {
-		p.stirred = true
-	}
-}
 
 // party returns that of a goroutine which begins to be the router at a count.
 func (r *router) party(count uint64) *party { return &party{rounds: 4, router: r, turn: count} }
@@ -191,7 +182,6 @@ func (w *worker) steps(p *party) {
 			continue
 		}
 		if rounds <= 0 {
-			p.stir()
 			w.state.Store(scheduled)
 			w.watched.asked()
 			w.e.runners.start(w)
