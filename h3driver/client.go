@@ -36,9 +36,7 @@ func (d *ClientDriver) Controller() *ClientController {
 // quic.ErrEarlyDataRejected: the server has seen nothing of it, and will take it if it is sent again.
 func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (*Stream, error) {
 	d := c.d
-	s := &Stream{Value: value, d: d}
-	s.out.part, s.out.busy = p, true
-	s.out.finished = p.Fin || p.Trailer != nil
+	s := newRequest(d, p, value)
 	err := ctx.Err()
 	if err == nil {
 		err = d.kick(s)
@@ -55,14 +53,53 @@ func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (
 		s.mu.Unlock()
 		return s, nil
 	}
+	s.withdraw(err)
+	return nil, err
+}
+
+// LeaveRequest is OpenRequest for who waits for the answer anyway: it returns while the stream may still stand in line. Should it
+// not be opened at all, an EventStreamClosed says why, unless CancelRead or CancelWrite have taken it out of the line before.
+// See [Stream.Opened]. The error is why the connection has ended, if it has.
+func (c *ClientController) LeaveRequest(p Part, value any) (*Stream, error) {
+	s := newRequest(c.d, p, value)
+	s.left = true
+	if err := c.d.kick(s); err != nil {
+		s.close(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+func newRequest(d *driver, p Part, value any) *Stream {
+	s := &Stream{Value: value, d: d}
+	s.out.part, s.out.busy = p, true
+	s.out.finished = p.Fin || p.Trailer != nil
+	return s
+}
+
+// withdraw closes a stream that is not opened, with s.mu held, which it releases.
+func (s *Stream) withdraw(err error) {
 	done := s.closeLocked(err)
 	s.mu.Unlock()
 	if done != nil {
 		done.Release()
 	}
-	d.enqueue(s) // for the step to take it out of the line
-	d.wake()
-	return nil, err
+	s.d.enqueue(s) // for the step to take it out of the line
+	s.d.wake()
+}
+
+// refuse closes a stream that can't be opened.
+func (d *driver) refuse(s *Stream, err error) {
+	s.mu.Lock()
+	tell := s.left && !s.opened && !s.closed
+	done := s.closeLocked(err)
+	s.mu.Unlock()
+	if done != nil {
+		done.Release()
+	}
+	if tell {
+		d.tell(Event{Kind: EventStreamClosed, Stream: s, Err: err})
+	}
 }
 
 // open opens the request of s, or puts it in line.
@@ -103,7 +140,7 @@ func (d *driver) tryOpen(s *Stream) bool {
 		return false
 	}
 	if err != nil {
-		s.close(err)
+		d.refuse(s, err)
 	}
 	return true
 }

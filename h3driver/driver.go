@@ -359,7 +359,7 @@ func (d *driver) end(err error) {
 		d.tell(Event{Kind: EventStreamClosed, Stream: s, Err: err})
 	}
 	for _, s := range waiting {
-		s.close(err)
+		d.refuse(s, err)
 	}
 	d.tell(Event{Kind: EventClosed, Err: err})
 }

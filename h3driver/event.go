@@ -29,7 +29,7 @@ const (
 	// EventStopSending: the peer reads no more of our message on Stream: Err says why.
 	EventStopSending
 	// EventStreamClosed: Stream is done in both directions, and what we sent has been acknowledged unless it was reset;
-	// or the connection ended, and Err says why. No further event names it.
+	// or the connection ended, or a stream of LeaveRequest could not be opened, and Err says why. No further event names it.
 	EventStreamClosed
 	// EventGoAway: the peer is going away. ID: on clients the first request that it will not process; on servers a
 	// push ID. If it comes again before it was fetched, only the last is delivered.

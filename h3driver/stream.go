@@ -18,11 +18,12 @@ import (
 // Between the stream and its connection lie a bounded buffer for reading and one [Part] for writing. So a user who
 // reads slowly slows down the peer by QUIC's flow control, and a peer who reads slowly makes Write wait.
 type Stream struct {
-	// Value is the user's own: set on a client with OpenRequest, on a server in OnEvent or when the request is fetched.
+	// Value is the user's own: set on a client with OpenRequest or LeaveRequest, on a server in OnEvent or when the request is fetched.
 	Value any
 
 	d      *driver
 	queued atomic.Bool // in d.ready
+	left   bool        // by LeaveRequest
 
 	// Owned by the connection's step.
 	h          *h3.Stream // nil on a client until the request is opened, and again after the stream closed
@@ -49,7 +50,14 @@ type Stream struct {
 	cancel context.CancelCauseFunc
 }
 
-// ID returns the stream's ID. On a client it is valid once OpenRequest has returned.
+// Opened reports whether QUIC's stream was opened. Of a request that is not, the server knows nothing.
+func (s *Stream) Opened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
+}
+
+// ID returns the stream's ID, on a client once it was opened.
 func (s *Stream) ID() quic.StreamID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +65,7 @@ func (s *Stream) ID() quic.StreamID {
 }
 
 // Early reports, on servers, whether the request may be a replay: it came before the handshake was complete, and is none if
-// that is ever completed (RFC 8470, Section 3). On clients, once OpenRequest has returned, it reports whether the request
+// that is ever completed (RFC 8470, Section 3). On clients, once the stream was opened, it reports whether the request
 // was sent in early data, which the server may answer with status 425.
 func (s *Stream) Early() bool {
 	s.mu.Lock()

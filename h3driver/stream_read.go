@@ -142,6 +142,10 @@ func (s *Stream) CancelRead(code h3.ErrCode) {
 	in := &s.in
 	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
 	in.ring.Release()
+	if !s.opened && !s.closed {
+		s.withdraw(err)
+		return
+	}
 	if in.cancelled || in.complete || s.closed {
 		in.err, in.complete = err, false
 		s.mu.Unlock()

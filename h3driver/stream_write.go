@@ -197,6 +197,10 @@ func (s *Stream) CancelWrite(code h3.ErrCode) {
 		return
 	}
 	err := &h3.Error{OnStream: true, StreamID: s.id, Code: code}
+	if !s.opened {
+		s.withdraw(err)
+		return
+	}
 	out.cancelled, out.resetCode = true, code
 	done := out.fail(err)
 	s.endContext(err)

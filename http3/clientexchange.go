@@ -21,8 +21,7 @@ type clientExchange struct {
 	conn   *ClientConn
 	req    *http.Request
 	trace  *httptrace.ClientTrace
-	stream *h3driver.Stream // set when the request was opened
-	opened bool             // it was
+	stream *h3driver.Stream // set when the request was handed over
 
 	hasBody     bool
 	bodyTouched atomic.Bool   // some of it was read, or it was closed
@@ -165,18 +164,14 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 		x.done()
 		return nil, err
 	}
-	stream, err := x.conn.controller.OpenRequest(ctx, part, x)
-	if err != nil {
-		if errors.Is(err, h3.ErrGoingAway) || errors.Is(err, net.ErrClosed) {
-			x.conn.transport.retire(x.conn)
-		}
+	if x.stream, err = x.open(ctx, part); err != nil {
+		x.notOpened(err)
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		x.done()
 		return nil, err
 	}
-	x.stream, x.opened = stream, true
 	if x.trace != nil && x.trace.WroteHeaders != nil {
 		x.trace.WroteHeaders()
 	}
@@ -188,11 +183,36 @@ func (x *clientExchange) roundTrip() (*http.Response, error) {
 	}
 	res, err := x.await(ctx)
 	if err != nil {
+		if !x.opened() {
+			x.notOpened(err)
+		}
 		x.abort(err)
 		x.done()
 		return nil, err
 	}
 	return res, nil
+}
+
+// open hands the request over. It waits for the stream only if somebody wants to know, for that costs another wake-up.
+func (x *clientExchange) open(ctx context.Context, p h3driver.Part) (*h3driver.Stream, error) {
+	if x.trace != nil || x.bodySent != nil || x.conn.transport.ResponseHeaderTimeout > 0 {
+		return x.conn.controller.OpenRequest(ctx, p, x)
+	}
+	if err := ctx.Err(); err != nil {
+		p.Release.Release()
+		return nil, err
+	}
+	return x.conn.controller.LeaveRequest(p, x)
+}
+
+// opened reports whether the server may know of the request.
+func (x *clientExchange) opened() bool { return x.stream != nil && x.stream.Opened() }
+
+// notOpened sees to it that a connection which can't open streams gets no further requests.
+func (x *clientExchange) notOpened(err error) {
+	if errors.Is(err, h3.ErrGoingAway) || errors.Is(err, net.ErrClosed) {
+		x.conn.transport.retire(x.conn)
+	}
 }
 
 // await waits for the response's header section and tells of interim responses meanwhile.
@@ -285,7 +305,7 @@ func (x *clientExchange) repeatable(err error, reused bool) bool {
 	if x.conn.failedEarly() || errors.Is(err, quic.ErrEarlyDataRejected) {
 		return true
 	}
-	if !x.opened {
+	if !x.opened() {
 		// Nothing was sent.
 		return errors.Is(err, h3.ErrGoingAway) || errors.Is(err, net.ErrClosed)
 	}

@@ -157,7 +157,7 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return nil, err
 		}
-		if err := p.again(req.Context(), conn, x.opened, err); err != nil {
+		if err := p.again(req.Context(), conn, x.opened(), err); err != nil {
 			closeBody(again)
 			return nil, err
 		}
