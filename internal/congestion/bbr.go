@@ -11,7 +11,7 @@ import (
 // Constants of draft-ietf-ccwg-bbr, Section 2.
 const (
 	bbrLossThreshold  = 0.02 // of what is in flight, per round trip
-	bbrLossDeviations = 3    // beyond it
+	bbrLossDeviations = 4    // beyond it
 	bbrBeta           = 0.7
 	bbrHeadroom       = 0.15
 	bbrPacingMargin   = 0.99

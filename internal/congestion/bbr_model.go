@@ -199,7 +199,8 @@ func (b *bbr) OnMarked(now monotime.Time) {
 
 // tooManyLost reports whether losses exceed what is tolerable by more than chance explains. The draft takes the bare
 // rate: a single packet of forty is too much then, and on a path that loses 2 % at random every other probe fails. With
-// three standard deviations on top that path is used well, and full queues, which lose much more, are found as soon.
+// four standard deviations on top that path is used well, and full queues, which lose much more, are found as soon. It is
+// four because the question comes with every acknowledgment: of those in a dozen round trips some exceed three.
 func (b *bbr) tooManyLost(lost, inFlight int) bool {
 	tolerable := float64(inFlight) * bbrLossThreshold
 	return float64(lost) > tolerable+bbrLossDeviations*math.Sqrt(tolerable*float64(b.smss))
