@@ -83,6 +83,38 @@ func TestConnectionIDLimitOfThePeer(t *testing.T) {
 	}
 }
 
+// The client's first connection IDs in reserve are no reason for a datagram at the end of the handshake: they go with the
+// acknowledgment, or with whatever else is sent before.
+func TestConnectionIDsAreInNoHurry(t *testing.T) {
+	for _, data := range []bool{false, true} {
+		p := newTestPair(t)
+		c := func() *Conn { return p.conn[Client] }
+		p.run("confirmation", func() bool { return c().Confirmed() })
+		if tr, ok := c().PollTransmit(p.now, p.buf, 1); ok {
+			t.Fatalf("sent %d bytes", tr.Len)
+		}
+		if data {
+			s, err := c().OpenStream(Bidi)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.TryWrite([]byte("data"), true); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			at, ok := c().NextTimeout()
+			if !ok || at.Sub(p.now) > ownMaxAckDelay {
+				t.Fatalf("next after %v", at.Sub(p.now))
+			}
+			p.now = at
+			c().HandleTimeout(p.now)
+		}
+		if _, ok := c().PollTransmit(p.now, p.buf, 1); !ok || c().local.sending > 0 || c().recv.AckPending() {
+			t.Errorf("data %v: sent %v, %d connection IDs left", data, ok, c().local.sending)
+		}
+	}
+}
+
 // repeatingCIDs generates every connection ID several times.
 type repeatingCIDs struct{ n int }
 

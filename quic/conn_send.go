@@ -467,13 +467,20 @@ func (c *Conn) pendingData() bool {
 
 // pendingControl reports whether appendControl has something to write.
 func (c *Conn) pendingControl() bool {
-	return c.sendHandshakeDone || c.sendNewToken || c.sendPing || c.local.sending > 0 || c.peer.sending > 0 ||
+	return c.sendHandshakeDone || c.sendNewToken || c.sendPing || c.local.sending > 0 && !c.sparesWait() || c.peer.sending > 0 ||
 		c.crypto.out.pending() || c.ackFrequency != nil && c.ackFrequency.due
+}
+
+// sparesWait reports whether the first connection IDs that the peer is to have in reserve wait for the next packet. None is
+// sent for them alone: where the handshake has just ended, its last packet is still to be acknowledged, at the latest after
+// max_ack_delay, and nobody needs them before there is another path.
+func (c *Conn) sparesWait() bool {
+	return c.local.told == 1 && c.roam == nil && c.recv.AckPending() && !c.recv.AckDue(c.now)
 }
 
 // appendControl writes the frames of 1-RTT packets that are about the connection.
 func (c *Conn) appendControl(w *packetWriter) {
-	if !c.pendingControl() {
+	if c.local.sending == 0 && !c.pendingControl() {
 		return
 	}
 	if c.sendHandshakeDone && w.room() > 0 {
