@@ -145,9 +145,9 @@ protocol, measured beside it.
 const betweenText = `
 ### What stands between
 
-Of each target missed. A floor has Go's sockets and poller, packets as many and as long, sealed and opened, and nothing else:
-"floor-goroutines" also wakes a goroutine per request on either side, as a blocking interface must; "floor-tls" is a QUIC
-handshake's TLS alone. Shares of CPU time are from profiles:
+Of each target missed. A floor has Go's sockets, packets as many and as long, sealed and opened, and nothing else: that of small
+requests waits in system calls where a process has one socket; "floor-goroutines" waits in Go's poller and wakes a goroutine
+per request on either side; "floor-tls" is a QUIC handshake's TLS alone. Shares of CPU time are from profiles:
 ` + "`BENCH_PROFILE=DIR go run . -work WORK -peers PEER -runs 1`, then `go tool pprof -top -cum`" + `.
 
 `

@@ -433,15 +433,13 @@ func (w *response) FlushError() error {
 
 // SetReadDeadline is for http.ResponseController.
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.x.stream.SetReadDeadline(t)
-	return nil
+	return w.x.stream.SetReadDeadline(t)
 }
 
 // SetWriteDeadline is for http.ResponseController.
 func (w *response) SetWriteDeadline(t time.Time) error {
 	w.timed = !t.IsZero()
-	w.x.stream.SetWriteDeadline(t)
-	return nil
+	return w.x.stream.SetWriteDeadline(t)
 }
 
 // EnableFullDuplex is for http.ResponseController: requests and responses are always independent.

@@ -105,13 +105,11 @@ func (t *tunnelStream) ReceiveDatagram(ctx context.Context, p []byte) (int, erro
 func (t *tunnelStream) MaxDatagramLen() int { return t.stream.MaxDatagramLen() }
 
 func (t *tunnelStream) SetReadDeadline(at time.Time) error {
-	t.stream.SetReadDeadline(at)
-	return nil
+	return t.stream.SetReadDeadline(at)
 }
 
 func (t *tunnelStream) SetWriteDeadline(at time.Time) error {
-	t.stream.SetWriteDeadline(at)
-	return nil
+	return t.stream.SetWriteDeadline(at)
 }
 
 func (t *tunnelStream) LocalAddr() net.Addr  { return t.local }
