@@ -1,8 +1,6 @@
 package simnet
 
 import (
-	"bytes"
-	"container/heap"
 	"encoding/binary"
 	"hash/crc32"
 	"net/netip"
@@ -139,18 +137,22 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 		}
 		l.lastAt = arrives
 	}
-	data = bytes.Clone(data)
-	if corrupt && len(data) > 0 {
-		data[where] ^= how
+	if corrupt = corrupt && len(data) > 0; corrupt {
 		l.unlucky++
 		l.stats.Corrupted++
 	} else {
 		l.unlucky = 0
 	}
-	w.deliver(from, to, ecn, data, arrives)
+	deliver := func(at time.Time) {
+		copied := w.deliver(from, to, ecn, data, at)
+		if corrupt {
+			copied[where] ^= how
+		}
+	}
+	deliver(arrives)
 	if dup {
 		l.stats.Duplicated++
-		w.deliver(from, to, ecn, bytes.Clone(data), arrives.Add(time.Duration(jitter*float64(time.Millisecond))))
+		deliver(arrives.Add(time.Duration(jitter * float64(time.Millisecond))))
 	}
 }
 
@@ -165,14 +167,33 @@ type arrival struct {
 // maxTrain is how many bytes the kernel coalesces.
 const maxTrain = 65507
 
-func (w *World) deliver(from, to netip.AddrPort, ecn quic.ECN, data []byte, at time.Time) {
-	w.schedule(&event{at: at, arrival: &arrival{from, to, ecn, data, len(data)}})
+// deliver has a datagram arrive, and returns the copy of it that will. Copies go into memory of earlier ones, so that a
+// simulation makes no garbage, and costs the same for a little that is in flight and for much.
+func (w *World) deliver(from, to netip.AddrPort, ecn quic.ECN, data []byte, at time.Time) []byte {
+	e := &event{arrives: true}
+	if n := len(w.spare); n > 0 {
+		e, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	e.arrival = arrival{from, to, ecn, append(e.arrival.data[:0], data...), len(data)}
+	w.queue.push(at, e)
+	return e.arrival.data
 }
 
 // arrive hands a datagram, with those that arrive behind it at the same instant, to its host.
-func (w *World) arrive(a *arrival) {
-	for w.Coalesce && w.queue.Len() > 0 && w.queue[0].at.Equal(w.now) && a.join(w.queue[0].arrival) {
-		heap.Pop(&w.queue)
+func (w *World) arrive(e *event) {
+	a := e.arrival
+	for w.Coalesce {
+		other, at := w.queue.next()
+		if other == nil || !at.Equal(w.now) || !other.arrives || !a.joins(&other.arrival) {
+			break
+		}
+		if len(a.data) == a.segment {
+			a.data = append(w.train[:0], a.data...)
+		}
+		a.data = append(a.data, other.arrival.data...)
+		w.train = a.data
+		w.queue.pop()
+		w.spare = append(w.spare, other)
 	}
 	if h := w.hosts[a.to]; h != nil {
 		in := quic.Inbound{Path: quic.Path{Local: a.to, Remote: a.from}, ECN: a.ecn, Received: w.now, Data: a.data}
@@ -181,14 +202,11 @@ func (w *World) arrive(a *arrival) {
 		}
 		h.receive(in)
 	}
+	w.spare = append(w.spare, e)
 }
 
-// join appends the datagram b to the train, and reports whether it could.
-func (a *arrival) join(b *arrival) bool {
-	if b == nil || b.from != a.from || b.to != a.to || b.ecn != a.ecn || len(a.data)%a.segment != 0 ||
-		len(b.data) > a.segment || len(b.data) == 0 || len(a.data)+len(b.data) > maxTrain {
-		return false
-	}
-	a.data = append(a.data, b.data...)
-	return true
+// joins reports whether the datagram b can be appended to the train.
+func (a *arrival) joins(b *arrival) bool {
+	return b.from == a.from && b.to == a.to && b.ecn == a.ecn && a.segment > 0 && len(a.data)%a.segment == 0 &&
+		len(b.data) <= a.segment && len(b.data) > 0 && len(a.data)+len(b.data) <= maxTrain
 }

@@ -39,7 +39,7 @@ type Observer struct {
 // keyName names a secret of the key log: its label, and the connection by its client's random value.
 type keyName struct{ label, random string }
 
-// SeenDatagram is a datagram on the network.
+// SeenDatagram is a datagram on the network. Its data are for the time of the call.
 type SeenDatagram struct {
 	At       time.Time
 	From, To netip.AddrPort

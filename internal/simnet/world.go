@@ -1,7 +1,6 @@
 package simnet
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -30,7 +29,8 @@ type World struct {
 	sendBuf []byte
 	rng     *rand.Rand
 	queue   eventQueue
-	serial  uint64
+	spare   []*event // arrivals that have been, with the memory of their datagrams
+	train   []byte   // where those that arrive together are joined
 	hosts   map[netip.AddrPort]host
 	nat     map[netip.AddrPort]netip.AddrPort // how the network sees an address, where a NAT changed it
 	links   map[direction]*linkState
@@ -144,12 +144,9 @@ func (w *World) Backlog(from, to netip.AddrPort) time.Duration {
 // After calls f once d of virtual time has passed.
 func (w *World) After(d time.Duration, f func()) { w.at(w.now.Add(d), f) }
 
-func (w *World) at(t time.Time, f func()) *event { return w.schedule(&event{at: t, do: f}) }
-
-func (w *World) schedule(e *event) *event {
-	w.serial++
-	e.serial = w.serial
-	heap.Push(&w.queue, e)
+func (w *World) at(t time.Time, f func()) *event {
+	e := &event{do: f}
+	w.queue.push(t, e)
 	return e
 }
 
@@ -168,7 +165,7 @@ var ErrStuck = errors.New("simnet: hosts are not at rest")
 func (w *World) Run(limit time.Duration) error {
 	end := w.now.Add(limit)
 	for w.err == nil && !w.atRest() {
-		if w.queue.Len() == 0 || w.queue[0].at.After(end) {
+		if !w.goesOn(end) {
 			what := ""
 			if w.Stalled != nil {
 				what = ": " + w.Stalled()
@@ -183,7 +180,7 @@ func (w *World) Run(limit time.Duration) error {
 // RunFor lets d of virtual time pass.
 func (w *World) RunFor(d time.Duration) error {
 	end := w.now.Add(d)
-	for w.err == nil && w.queue.Len() > 0 && !w.queue[0].at.After(end) {
+	for w.err == nil && w.goesOn(end) {
 		w.step()
 	}
 	w.now = end
@@ -194,7 +191,7 @@ func (w *World) RunFor(d time.Duration) error {
 func (w *World) RunUntil(limit time.Duration, done func() bool) error {
 	end := w.now.Add(limit)
 	for w.err == nil && !done() {
-		if w.queue.Len() == 0 || w.queue[0].at.After(end) {
+		if !w.goesOn(end) {
 			return fmt.Errorf("%w: condition not met after %v", ErrStuck, limit)
 		}
 		w.step()
@@ -202,19 +199,26 @@ func (w *World) RunUntil(limit time.Duration, done func() bool) error {
 	return w.err
 }
 
+// goesOn reports whether anything happens until end.
+func (w *World) goesOn(end time.Time) bool {
+	e, at := w.queue.next()
+	return e != nil && !at.After(end)
+}
+
 func (w *World) step() {
-	e := heap.Pop(&w.queue).(*event)
-	if e.at.After(w.now) {
-		w.now = e.at
+	e, at := w.queue.next()
+	w.queue.pop()
+	if at.After(w.now) {
+		w.now = at
 	}
 	switch {
 	case e.do != nil:
 		e.do()
-	case e.arrival != nil:
+	case e.arrives:
 		if w.Observer != nil {
-			w.Observer.arrived(w, e.arrival)
+			w.Observer.arrived(w, &e.arrival)
 		}
-		w.arrive(e.arrival)
+		w.arrive(e)
 	}
 }
 
@@ -225,31 +229,4 @@ func (w *World) atRest() bool {
 		}
 	}
 	return true
-}
-
-// event is something that is going to happen: a call, an arrival, or, called off, nothing.
-type event struct {
-	at      time.Time
-	serial  uint64 // keeps events of one instant in the order they were made
-	do      func()
-	arrival *arrival
-}
-
-type eventQueue []*event
-
-func (q eventQueue) Len() int { return len(q) }
-func (q eventQueue) Less(i, j int) bool {
-	if q[i].at.Equal(q[j].at) {
-		return q[i].serial < q[j].serial
-	}
-	return q[i].at.Before(q[j].at)
-}
-func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *eventQueue) Push(x any)   { *q = append(*q, x.(*event)) }
-func (q *eventQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	return e
 }
