@@ -252,10 +252,30 @@ func (c *Conn) handleConnControl(in *packetIn, t wire.FrameType, b []byte) (int,
 	return 0, transportError(InternalError, "frame without a handler")
 }
 
+// fewAckRanges is as many as most ACK frames have.
+const fewAckRanges = 16
+
 // handleAck processes an ACK frame.
 func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
+	// Room for as many ranges as can be would have every new goroutine's stack grow to four times its size for the
+	// first acknowledgment.
+	if wire.AckRanges(b) > fewAckRanges {
+		return c.handleLongAck(in, b)
+	}
+	var scratch [fewAckRanges]wire.AckRange
+	f, n := wire.ParseAck(b, scratch[:0])
+	return c.acked(in, &f, n)
+}
+
+//go:noinline
+func (c *Conn) handleLongAck(in *packetIn, b []byte) (int, *TransportError) {
 	var scratch [wire.MaxAckRanges]wire.AckRange
 	f, n := wire.ParseAck(b, scratch[:0])
+	return c.acked(in, &f, n)
+}
+
+// acked processes an ACK frame of n bytes, 0 if it is malformed.
+func (c *Conn) acked(in *packetIn, f *wire.AckFrame, n int) (int, *TransportError) {
 	if n == 0 {
 		return 0, nil
 	}
@@ -264,7 +284,7 @@ func (c *Conn) handleAck(in *packetIn, b []byte) (int, *TransportError) {
 		// RFC 9001, Section 4.6.2.
 		return n, transportError(ProtocolViolation, "acknowledgment of early data that was rejected")
 	}
-	if err := c.rec.OnAck(c.now, in.d.received, in.space, &f, (*fates)(c)); err != nil {
+	if err := c.rec.OnAck(c.now, in.d.received, in.space, f, (*fates)(c)); err != nil {
 		return n, transportError(ProtocolViolation, "acknowledgment of a packet that was not sent")
 	}
 	if c.trace != nil {

@@ -38,6 +38,17 @@ func (f *AckFrame) DelayDuration(exponent uint8) time.Duration {
 	return time.Duration(f.Delay<<exponent) * time.Microsecond
 }
 
+// AckRanges returns how many ranges an ACK frame of either type says it has; what can't be parsed may have any number.
+func AckRanges(b []byte) uint64 {
+	if len(b) == 0 {
+		return 0
+	}
+	r := reader{b: b, pos: 1}
+	r.varint()
+	r.varint()
+	return r.varint() + 1
+}
+
 // ParseAck parses an ACK frame of either type. Its ranges are appended to scratch[:0]; past MaxAckRanges of them, the
 // lower ones are checked and left out.
 func ParseAck(b []byte, scratch []AckRange) (f AckFrame, n int) {
