@@ -49,8 +49,7 @@ func newRouter(e *Endpoint, sock udp.Socket) *router {
 	e.observe(sock)
 	r.solo.init(sock)
 	r.grow()
-	r.turn.watched.Store(true)
-	r.turn.timer = time.AfterFunc(turnTime, r.watch)
+	r.turn.init(r.watch)
 	return r
 }
 

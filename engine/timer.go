@@ -29,7 +29,8 @@ func (w *worker) arm(now, deadline time.Time) {
 	if !deadline.After(now) {
 		deadline = now.Add(timerGrain)
 	}
-	if t.set && !deadline.Before(t.at) {
+	// A connection that has ended has one deadline left, which does not move.
+	if t.set && !deadline.Before(t.at) && (!w.ended || deadline.Equal(t.at)) {
 		return
 	}
 	t.at, t.set = deadline, true

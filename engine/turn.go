@@ -31,6 +31,12 @@ func doing(n uint64) uint64 { return n % doings }
 // turnTime is how often the timer looks. A step or a task may keep a router for two such times at most.
 const turnTime = 2 * time.Millisecond
 
+// init sets the timer's function.
+func (t *turn) init(f func()) {
+	t.timer = time.AfterFunc(turnTime, f)
+	t.timer.Stop()
+}
+
 // move begins to do something else. It returns false if the goroutine whose turn it was at n has been replaced since.
 func (t *turn) move(n *uint64, to uint64) bool {
 	next := *n - doing(*n) + doings + to
@@ -53,8 +59,6 @@ func (r *router) watch() {
 	t := &r.turn
 	n := t.count.Load()
 	switch {
-	case n != t.seen:
-		t.seen = n
 	case doing(n) == reading:
 		// The next step starts the timer again.
 		t.watched.Store(false)
@@ -62,6 +66,8 @@ func (r *router) watch() {
 			t.watch() // it has just begun, and saw the timer running
 		}
 		return
+	case n != t.seen:
+		t.seen = n
 	default:
 		r.takeOver(n)
 	}
