@@ -202,12 +202,18 @@ func race(ctx context.Context, remotes []netip.AddrPort, cfg *DialConfig) (*Conn
 
 // dialAlone dials on an endpoint of its own.
 func dialAlone(ctx context.Context, remote netip.AddrPort, cfg *DialConfig) (*Connection, error) {
-	address := "0.0.0.0:0"
+	// A socket of one family has half of the options to be set.
+	network := "udp4"
 	if remote.Addr().Is6() {
-		address = "[::]:0"
+		network = "udp6"
 	}
-	s, err := udp.Listen(address, &udp.Config{Errors: true})
+	pc, err := net.ListenUDP(network, nil)
 	if err != nil {
+		return nil, err
+	}
+	s, err := udp.Wrap(pc, &udp.Config{Errors: true})
+	if err != nil {
+		pc.Close()
 		return nil, err
 	}
 	e, err := NewEndpoint(&EndpointConfig{Logger: cfg.Logger, Metrics: cfg.Metrics, closeWhenIdle: true}, s)
