@@ -238,8 +238,8 @@ func (d *driver) dispatch(session *engine.Session) bool {
 		s.mu.Lock()
 		if ev.Fin {
 			s.endRead(io.EOF)
-		} else if s.in.err == nil {
-			s.in.more = true
+		} else if s.in.Err == nil {
+			s.in.More = true
 		}
 		s.mu.Unlock()
 		d.tell(Event{Kind: EventHeaders, Stream: s, Fields: ev.Fields, Fin: ev.Fin})
@@ -247,20 +247,20 @@ func (d *driver) dispatch(session *engine.Session) bool {
 		d.tell(Event{Kind: EventInterim, Stream: s, Fields: ev.Fields})
 	case h3.EventData, h3.EventFinished:
 		s.mu.Lock()
-		if s.in.err == nil {
-			s.in.more = true
+		if s.in.Err == nil {
+			s.in.More = true
 			s.fill()
 		}
 		s.mu.Unlock()
 	case h3.EventTrailers:
 		fields := append([]h3.Field(nil), ev.Fields...)
 		s.mu.Lock()
-		if s.in.err == nil {
+		if s.in.Err == nil {
 			s.in.trailers = fields
 			if ev.Fin {
 				s.endRead(io.EOF)
 			} else {
-				s.in.more = true
+				s.in.More = true
 			}
 		}
 		s.mu.Unlock()

@@ -182,7 +182,7 @@ func TestUnreadBodyStaysSmall(t *testing.T) {
 		t.Errorf("wrote %d, %v", n, err)
 	}
 	s.mu.Lock()
-	if held := s.in.ring.Cap(); held > blocking.SmallBuffer {
+	if held := s.in.Cap(); held > blocking.SmallBuffer {
 		t.Errorf("the driver holds a buffer of %d bytes", held)
 	}
 	s.mu.Unlock()
@@ -220,7 +220,7 @@ func TestDeadlines(t *testing.T) {
 	s.SetReadDeadline(time.Now().Add(time.Hour))
 	failed := make(chan error, 1)
 	go func() { _, err := s.Read(buf); failed <- err }()
-	waiting(t, s, &s.in.slot)
+	waiting(t, s, &s.in.Slot)
 	s.SetReadDeadline(past)
 	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("deadline set while waiting: %v", err)
@@ -270,7 +270,7 @@ func TestCancel(t *testing.T) {
 		ctx := s.Context()
 		read := make(chan error, 1)
 		go func() { _, err := io.ReadAll(s); read <- err }()
-		waiting(t, s, &s.in.slot)
+		waiting(t, s, &s.in.Slot)
 		c.CancelWrite(h3.RequestCancelled)
 		isError(t, <-read, true, h3.RequestCancelled)
 		isError(t, next(t, p.server, EventReset).Err, true, h3.RequestCancelled)
@@ -656,7 +656,7 @@ func TestClose(t *testing.T) {
 	c, s := p.open(t, Part{Header: postFields})
 	read := make(chan error, 1)
 	go func() { _, err := c.Read(make([]byte, 1)); read <- err }()
-	waiting(t, c, &c.in.slot)
+	waiting(t, c, &c.in.Slot)
 	done := p.client.Done()
 	p.server.CloseWithError(h3.ExcessiveLoad, "too much")
 	for side, ev := range map[bool]Event{true: next(t, p.client, EventClosed), false: next(t, p.server, EventClosed)} {
@@ -703,7 +703,7 @@ func TestEveryWaitEndsWithTheConnection(t *testing.T) {
 	waits := map[string]func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error{
 		"Read": func(t *testing.T, p *pair, about func(*Stream, *blocking.Slot)) error {
 			c, _ := p.open(t, Part{Header: postFields})
-			about(c, &c.in.slot)
+			about(c, &c.in.Slot)
 			_, err := c.Read(make([]byte, 1))
 			return err
 		},

@@ -36,7 +36,6 @@ type Stream struct {
 	queuedInterim int
 	datagrams     blocking.Gate // one has arrived, or none will any more; likewise
 
-	readLock  sync.Mutex // makes readers take turns
 	writeLock sync.Mutex // makes writers take turns
 
 	mu     sync.Mutex // guards what follows; held for short, also by the connection's step
@@ -89,7 +88,7 @@ func (s *Stream) Context() context.Context {
 
 // failure returns why one of the halves ended early, or nil.
 func (s *Stream) failure() error {
-	if err := s.in.err; err != nil && !s.in.complete {
+	if err := s.in.Err; err != nil && !s.in.complete {
 		return err
 	}
 	return s.out.err
@@ -112,8 +111,7 @@ func (s *Stream) SetDeadline(t time.Time) error {
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in.deadline = t
-	s.in.slot.Wake()
+	s.in.SetDeadline(t)
 	return nil
 }
 
@@ -132,8 +130,6 @@ func (s *Stream) wait(slot *blocking.Slot, deadline time.Time, cancel <-chan str
 	s.d.yield()
 	slot.Wait(&s.mu, deadline, cancel)
 }
-
-func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
 
 // service does in the connection's step what the stream's user asked for.
 func (s *Stream) service() {
@@ -155,7 +151,7 @@ func (s *Stream) service() {
 	if fault != nil {
 		s.h.Reset(h3.InternalError)
 		s.h.StopSending(h3.InternalError)
-		if s.in.err == nil {
+		if s.in.Err == nil {
 			s.endRead(fault)
 		}
 		s.endContext(fault)
@@ -173,7 +169,7 @@ func (s *Stream) service() {
 func (s *Stream) failRead(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.in.err == nil {
+	if s.in.Err == nil {
 		s.endRead(err)
 	}
 	s.endContext(err)
@@ -207,7 +203,7 @@ func (s *Stream) closeLocked(err error) (done Releaser) {
 		s.h = nil
 	}
 	s.closed = true
-	if s.in.err == nil {
+	if s.in.Err == nil {
 		s.endRead(err)
 	}
 	done = s.out.fail(err)

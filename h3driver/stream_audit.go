@@ -35,7 +35,7 @@ func (s *Stream) Audit() StreamAudit {
 		BytesReceived: in.total, BytesSent: out.total, HeaderWait: out.headerWait,
 		FinReceived:   in.complete,
 		FinSent:       out.finished && !out.busy && out.err == nil,
-		ResetReceived: byPeer(in.err), ResetSent: EarlyEnd{out.resetSent, codeIf(out.resetSent, out.resetCode)},
+		ResetReceived: byPeer(in.Err), ResetSent: EarlyEnd{out.resetSent, codeIf(out.resetSent, out.resetCode)},
 		StopReceived: byPeer(out.err), StopSent: EarlyEnd{in.stopSent, codeIf(in.stopSent, in.stopCode)},
 	}
 }

@@ -39,8 +39,8 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err erro
 			// HTTP/3 hears of CancelRead later in the step, and nothing happens then.
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if s.in.err != nil {
-				return s.in.err
+			if s.in.Err != nil {
+				return s.in.Err
 			}
 		}
 		return err
@@ -76,8 +76,8 @@ func (s *Stream) do(f func(*h3.Stream)) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.in.err != nil {
-		return s.in.err
+	if s.in.Err != nil {
+		return s.in.Err
 	}
 	return errStreamOver
 }

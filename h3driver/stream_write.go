@@ -102,12 +102,12 @@ func (s *Stream) hand(p Part) error {
 func (s *Stream) waitIdle() error {
 	out := &s.out
 	for out.busy && out.err == nil {
-		if expired(out.deadline) {
+		if blocking.Expired(out.deadline) {
 			return errDeadline
 		}
 		s.wait(&out.slot, out.deadline, nil)
 	}
-	if out.err == nil && !out.finished && expired(out.deadline) {
+	if out.err == nil && !out.finished && blocking.Expired(out.deadline) {
 		return errDeadline
 	}
 	return out.err
@@ -126,7 +126,7 @@ func (s *Stream) sendAndWait(p Part) (int, error) {
 	defer s.mu.Unlock()
 	out := &s.out
 	for out.busy && out.err == nil {
-		if expired(out.deadline) {
+		if blocking.Expired(out.deadline) {
 			// Nobody else places a Part meanwhile, so this is p. The message has lost its end, if p was that.
 			n := out.offset
 			out.part, out.busy, out.finished = Part{}, false, false

@@ -194,10 +194,11 @@ func (c *Conn) adopt(s *Stream, q *quic.Stream) {
 	switch {
 	case s.id.Dir() == quic.Bidi:
 	case s.local:
-		s.in.err = quic.ErrDirection
+		s.in.Err = quic.ErrDirection
 	default:
 		s.out.err = quic.ErrDirection
 	}
+	s.in.More = s.in.Err == nil
 	if c.live == nil {
 		c.live = make(map[*Stream]struct{})
 	}

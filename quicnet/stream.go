@@ -24,7 +24,6 @@ type Stream struct {
 
 	q *quic.Stream // owned by the connection's step; nil when QUIC is done with the stream
 
-	readLock  sync.Mutex // makes readers take turns
 	writeLock sync.Mutex // makes writers take turns
 
 	mu      sync.Mutex // guards what follows; held for short, also by the connection's step
@@ -35,14 +34,7 @@ type Stream struct {
 
 // incoming is the read half of a stream.
 type incoming struct {
-	ring     blocking.Ring
-	dst      []byte // the buffer of a Read that waits: the step copies into it directly
-	copied   int    // how much of dst is filled
-	more     bool   // QUIC may have more than has been taken
-	started  bool   // somebody has called Read
-	err      error  // what Read returns after the buffered bytes
-	deadline time.Time
-	slot     blocking.Slot
+	blocking.Inflow
 
 	cancelled, stopSent bool
 	code                uint64
@@ -93,8 +85,7 @@ func (s *Stream) SetDeadline(t time.Time) error {
 func (s *Stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in.deadline = t
-	s.in.slot.Wake()
+	s.in.SetDeadline(t)
 	return nil
 }
 
@@ -108,8 +99,6 @@ func (s *Stream) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-func expired(deadline time.Time) bool { return !deadline.IsZero() && !time.Now().Before(deadline) }
-
 // later has the next step service s, on another goroutine. It never blocks.
 func (s *Stream) later() {
 	if s.c.enqueue(s) {
@@ -120,48 +109,20 @@ func (s *Stream) later() {
 // Read reads what the peer has sent. It returns io.EOF at the end of the stream, a *quic.StreamError if the peer has reset
 // it or CancelRead was called, os.ErrDeadlineExceeded after the deadline, and after the end of the connection what
 // [Conn.Err] returns.
-func (s *Stream) Read(p []byte) (int, error) {
-	s.readLock.Lock()
-	defer s.readLock.Unlock()
-	s.mu.Lock()
-	in := &s.in
-	for {
-		if in.ring.Len() > 0 {
-			n := in.ring.Read(p)
-			// The step stopped taking bytes when the buffer was full: let it go on in time.
-			kick := in.more && in.ring.Len() <= blocking.LargeBuffer/2
-			s.mu.Unlock()
-			if kick {
-				s.c.kick(s)
-			}
-			return n, nil
-		}
-		if in.err != nil || len(p) == 0 {
-			err := in.err
-			s.mu.Unlock()
-			return 0, err
-		}
-		if expired(in.deadline) {
-			s.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		}
-		in.dst, in.copied = p, 0
-		if in.more || !in.started {
-			in.started = true
-			s.mu.Unlock()
-			s.c.kick(s)
-			s.mu.Lock()
-		}
-		if in.copied == 0 && in.err == nil && in.ring.Len() == 0 {
-			in.slot.Wait(&s.mu, in.deadline, nil)
-		}
-		n := in.copied
-		in.dst, in.copied = nil, 0
-		if n > 0 {
-			s.mu.Unlock()
-			return n, nil
-		}
+func (s *Stream) Read(p []byte) (int, error) { return s.in.Read(&s.mu, (*source)(s), p) }
+
+// source is a Stream for its Inflow.
+type source Stream
+
+func (s *source) Kick()  { s.c.kick((*Stream)(s)) }
+func (s *source) Waits() {}
+
+func (s *source) Take(p []byte) (n int, more bool, err error) {
+	n, err = s.q.TryRead(p)
+	if errors.Is(err, quic.ErrWouldBlock) {
+		return n, false, nil
 	}
+	return n, true, err
 }
 
 // CancelRead gives up reading: what has arrived is thrown away and the peer asked, with a code (at most 2^62-1) of the
@@ -176,21 +137,13 @@ func (s *Stream) CancelRead(code uint64) {
 // cancelRead is CancelRead with s.mu held, but for the step.
 func (s *Stream) cancelRead(code uint64) {
 	in := &s.in
-	in.ring.Release()
-	if in.err != io.EOF && !in.cancelled {
+	in.Drop()
+	if in.Err != io.EOF && !in.cancelled {
 		in.cancelled, in.code = true, code
 	}
-	if in.err == nil || in.err == io.EOF {
-		in.end(&quic.StreamError{Stream: s.id, Code: code})
+	if in.Err == nil || in.Err == io.EOF {
+		in.End(&quic.StreamError{Stream: s.id, Code: code})
 	}
-	in.dst = nil
-}
-
-// end sets what Read returns after the buffered bytes.
-func (in *incoming) end(err error) {
-	in.err = err
-	in.more = false
-	in.slot.Wake()
 }
 
 // Write sends p. It returns when the connection has copied p, which waits for the peer's flow control and the network once
@@ -208,7 +161,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 		return 0, out.err
 	case out.finished:
 		return 0, quic.ErrStreamDone
-	case expired(out.deadline):
+	case blocking.Expired(out.deadline):
 		return 0, os.ErrDeadlineExceeded
 	case len(p) == 0:
 		return 0, nil
@@ -219,7 +172,7 @@ func (s *Stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	err := out.err
 	for out.busy && err == nil {
-		if expired(out.deadline) {
+		if blocking.Expired(out.deadline) {
 			err = os.ErrDeadlineExceeded
 			break
 		}
@@ -292,7 +245,7 @@ func (s *Stream) Close() error {
 func (s *Stream) readable() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.in.more = s.in.err == nil
+	s.in.More = s.in.Err == nil
 	s.fill()
 }
 
@@ -318,7 +271,7 @@ func (s *Stream) service() {
 	}
 	s.fill()
 	s.advance()
-	if in.started && s.local && !out.begun {
+	if in.Started() && s.local && !out.begun {
 		// The peer may be the one who speaks first.
 		out.begun = true
 		s.q.Announce()
@@ -327,37 +280,11 @@ func (s *Stream) service() {
 
 // fill takes what has arrived, as far as somebody reads and there is room: in the step, with s.mu held.
 func (s *Stream) fill() {
-	in := &s.in
-	if s.q == nil || !in.started {
+	if s.q == nil {
 		return
 	}
-	for full := false; in.more && in.err == nil && !full; {
-		direct := in.ring.Len() == 0 && in.copied < len(in.dst)
-		var p []byte
-		if direct {
-			p = in.dst[in.copied:]
-		} else if p = in.ring.Room(blocking.LargeBuffer); len(p) == 0 {
-			full = true // and yet the stream may be at its end, which takes no room
-		}
-		n, err := s.q.TryRead(p)
-		if direct {
-			in.copied += n
-		} else {
-			in.ring.Added(n)
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, quic.ErrWouldBlock):
-			in.more = false
-		default:
-			in.end(err)
-		}
-	}
-	if in.ring.Len() == 0 {
-		in.ring.Release()
-	}
-	if in.copied > 0 || in.ring.Len() > 0 || in.err != nil {
-		in.slot.Wake()
+	if err := s.in.Fill((*source)(s), 0); err != nil {
+		s.in.End(err)
 	}
 }
 
@@ -402,8 +329,8 @@ func (s *Stream) close(inErr, outErr error) {
 		s.q.Value = nil
 		s.q = nil
 	}
-	if s.in.err == nil {
-		s.in.end(inErr)
+	if s.in.Err == nil {
+		s.in.End(inErr)
 	}
 	if s.out.err == nil && !s.out.finTaken {
 		s.out.err = outErr
