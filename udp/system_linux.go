@@ -110,26 +110,32 @@ func (s *linuxSocket) Close() error {
 
 // control calls f with the descriptor.
 func (s *linuxSocket) control(f func(fd uintptr)) error {
-	for {
-		c := s.conn.Load()
-		if err := c.Control(f); err == nil || !s.changed(c) {
-			return err
-		}
-	}
+	return s.use(func(c *conn) error { return c.Control(f) })
 }
 
 // write calls f with the descriptor until it returns true, and in between waits for room in the send buffer.
 func (s *linuxSocket) write(f func(fd uintptr) bool) error {
+	return s.use(func(c *conn) error { return c.Write(f) })
+}
+
+// File implements what [File] looks for.
+func (s *linuxSocket) File() (f *os.File, err error) {
+	err = s.use(func(c *conn) (err error) {
+		f, err = c.file()
+		return err
+	})
+	return f, err
+}
+
+// use calls f with the conn, and again if that was closed meanwhile because the socket goes on with another.
+func (s *linuxSocket) use(f func(*conn) error) error {
 	for {
 		c := s.conn.Load()
-		if err := c.Write(f); err == nil || !s.changed(c) {
+		if err := f(c); err == nil || s.conn.Load() == c {
 			return err
 		}
 	}
 }
-
-// changed reports whether the socket goes on with another conn than c.
-func (s *linuxSocket) changed(c *conn) bool { return s.conn.Load() != c }
 
 // change goes on with another conn of the same socket, or returns false. Only the reader may call it.
 func (s *linuxSocket) change(to func(*conn) (*conn, error)) bool {
@@ -145,6 +151,3 @@ func (s *linuxSocket) change(to func(*conn) (*conn, error)) bool {
 	_ = old.close()
 	return true
 }
-
-// File implements what [File] looks for.
-func (s *linuxSocket) File() (*os.File, error) { return s.conn.Load().file() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,4 +132,27 @@ func TestDescriptorsRunOut(t *testing.T) {
 	if n, err := thread.ReadBatch(msgs); n != 1 || err != nil {
 		t.Error(n, err)
 	}
+}
+
+// The file of a socket can be had at any time, also while its reader goes from one way of waiting to the other.
+func TestFileWhileReadersChange(t *testing.T) {
+	s := listen(t, "127.0.0.1:0", Config{}).(*linuxSocket)
+	var done atomic.Bool
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for !done.Load() {
+			s.change((*conn).inThread)
+			s.change((*conn).inPoller)
+		}
+	})
+	for range 10000 {
+		f, err := File(s)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		f.Close()
+	}
+	done.Store(true)
+	changing.Wait()
 }
