@@ -119,6 +119,10 @@ func (t *threadConn) Write(f func(fd uintptr) bool) error {
 	return err
 }
 
+// errorPause is how long a wait for room looks away from an error that only the reader takes off the socket, which would end
+// it at once.
+const errorPause = time.Millisecond
+
 // await calls f until it returns true, and in between waits for the event, as [conn.read] does.
 func (t *threadConn) await(event int16, f func(fd uintptr) bool, patience time.Duration) (bool, error) {
 	t.mu.RLock()
@@ -126,11 +130,15 @@ func (t *threadConn) await(event int16, f func(fd uintptr) bool, patience time.D
 	if t.closed {
 		return false, net.ErrClosed
 	}
-	for !f(uintptr(t.fd)) {
+	for pause := false; !f(uintptr(t.fd)); {
 		fds := [...]unix.PollFd{{Fd: int32(t.fd), Events: event}, {Fd: int32(t.wake), Events: unix.POLLIN}}
-		timeout := unix.NsecToTimespec(int64(patience))
+		wait := patience
+		if pause {
+			fds[0].Fd, wait = -1, errorPause
+		}
+		timeout := unix.NsecToTimespec(int64(wait))
 		var ts unsafe.Pointer
-		if patience >= 0 {
+		if wait >= 0 {
 			ts = unsafe.Pointer(&timeout)
 		}
 		// unix.Ppoll would allocate the time.
@@ -139,11 +147,12 @@ func (t *threadConn) await(event int16, f func(fd uintptr) bool, patience time.D
 		case errno == unix.EINTR:
 		case errno != 0:
 			return false, os.NewSyscallError("ppoll", errno)
-		case n == 0:
+		case n == 0 && !pause:
 			return false, nil
 		case fds[1].Revents != 0:
 			return false, net.ErrClosed
 		}
+		pause = fds[0].Revents == unix.POLLERR
 	}
 	return true, nil
 }

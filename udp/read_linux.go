@@ -76,6 +76,11 @@ func (s *linuxSocket) read(msgs []Message, patience time.Duration) (int, error) 
 		if s.closed.Load() {
 			return 0, closedError("read")
 		}
+		if err != nil && c.thread == nil && s.change((*conn).inThread) {
+			// The poller refuses a socket that it found with an error and without room to send, until it hears of it again.
+			c = s.conn.Load()
+			continue
+		}
 		if err != nil || !came {
 			return 0, err
 		}

@@ -68,6 +68,12 @@ func (s *linuxSocket) setup(fd int, cfg Config) error {
 		if s.v6 {
 			s.caps.Errors = on(unix.IPPROTO_IPV6, unix.IPV6_RECVERR) && s.caps.Errors
 		}
+	} else {
+		// A file may come from who wanted them. What nobody takes out of the error queue would end every wait at once.
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 0)
+		if s.v6 {
+			_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 0)
+		}
 	}
 	if cfg.Mark != 0 {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(cfg.Mark)); err != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -155,4 +157,99 @@ func TestFileWhileReadersChange(t *testing.T) {
 	}
 	done.Store(true)
 	changing.Wait()
+}
+
+// unusedAddr returns an address where nobody listens.
+func unusedAddr(t *testing.T) netip.AddrPort {
+	s := listen(t, "127.0.0.1:0", Config{})
+	s.Close()
+	return s.LocalAddr()
+}
+
+// erredAndFull returns a socket that has two ICMP errors to tell and no room to send.
+func erredAndFull(t *testing.T) *linuxSocket {
+	s := listen(t, "127.0.0.1:0", Config{Errors: true, SendBuffer: 4096}).(*linuxSocket)
+	nobody := unusedAddr(t)
+	for range 2 {
+		send(t, s, Datagrams{Buf: []byte("x"), Remote: nobody})
+	}
+	to := &unix.SockaddrInet4{Port: int(s.local.Port()), Addr: s.local.Addr().As4()}
+	if err := s.control(func(fd uintptr) {
+		// More will follow that it is to be sent with.
+		err := unix.ECONNREFUSED // what came of the datagrams before shows itself once
+		for errors.Is(err, unix.ECONNREFUSED) {
+			err, _ = unix.Sendto(int(fd), make([]byte, 4000), unix.MSG_MORE|unix.MSG_DONTWAIT, to).(unix.Errno)
+		}
+		if err != 0 {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Go's poller refuses to wait for a socket of which it knows no more than that it has an error.
+func TestErrorWithoutRoom(t *testing.T) {
+	s, other := erredAndFull(t), listen(t, "127.0.0.1:0", Config{})
+	if !s.change((*conn).inThread) || !s.change((*conn).inPoller) {
+		t.Fatal("no descriptors")
+	}
+	for s.conn.Load().Read(func(uintptr) bool { return true }) == nil {
+		runtime.Gosched() // until the poller has looked
+	}
+	msgs := []Message{{Buf: make([]byte, 2048)}}
+	for range 2 {
+		if n, err := s.ReadBatch(msgs); n != 1 || err != nil || !errors.Is(msgs[0].Err, unix.ECONNREFUSED) {
+			t.Fatal(n, err, msgs[0].Err)
+		}
+	}
+	send(t, other, Datagrams{Buf: []byte("x"), Remote: s.LocalAddr()})
+	if n, err := s.ReadBatch(msgs); n != 1 || err != nil || msgs[0].Err != nil {
+		t.Fatal(n, err, msgs[0].Err)
+	}
+}
+
+// Who waits for room in a thread does not look for it all the time because there is an error as well.
+func TestErrorWhileWaitingForRoom(t *testing.T) {
+	s := erredAndFull(t)
+	if !s.change((*conn).inThread) {
+		t.Fatal("no descriptors")
+	}
+	const looks = 10
+	n := 0
+	began := time.Now()
+	if err := s.write(func(uintptr) bool { n++; return n == looks }); err != nil {
+		t.Fatal(err)
+	}
+	if took, least := time.Since(began), (looks-1)/2*errorPause; took < least {
+		t.Errorf("%d looks in %v", looks, took)
+	}
+}
+
+// A socket of somebody who wanted to hear of ICMP errors does not wake up somebody else for them.
+func TestErrorsOfAnother(t *testing.T) {
+	s := listen(t, "127.0.0.1:0", Config{Errors: true}).(*linuxSocket)
+	send(t, s, Datagrams{Buf: []byte("x"), Remote: unusedAddr(t)})
+	f, err := File(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s.Close()
+	next, err := FromFile(f, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	send(t, next, Datagrams{Buf: []byte("x"), Remote: unusedAddr(t)})
+	msgs := []Message{{Buf: make([]byte, 2048)}}
+	for range 2 { // the first may find an error that came before
+		if n, err := next.(*linuxSocket).ReadBatchInThread(msgs, time.Millisecond); n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := next.Stats().ReadErrors; n > 1 {
+		t.Error(n, "errors")
+	}
 }
