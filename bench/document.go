@@ -39,7 +39,7 @@ var describe = map[string]string{
 	"put":                "One HTTP PUT on a warm connection.",
 	"small-1x100":        "GET with an answer of 128 bytes: 1 connection, 100 requests at a time.",
 	"small-10x10":        "The same: 10 connections, 10 requests at a time on each.",
-	"small-100x1":        "The same: 100 connections, 1 request at a time on each.",
+	"small-100x1":        "The same: 100 connections, 1 request at a time on each. dunlin-h3-sockets serves on a socket per processor (SO_REUSEPORT).",
 	"small-1x1":          "The same: 1 connection, 1 request at a time.",
 	"handshake-http":     "Connections with one request each, 16 at a time.",
 	"resumed-http":       "The same with TLS sessions resumed; each connection waits for the session of the next one.",

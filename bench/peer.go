@@ -66,6 +66,9 @@ func (c rawStreams) transfer(dir byte, n int64, buf []byte) error {
 
 func (c rawStreams) Close() error { return c.close() }
 
+// chooser is a peer that does only some of the works of its kind.
+type chooser interface{ does(w *work) bool }
+
 var (
 	httpPeers = map[string]httpPeer{}
 	rawPeers  = map[string]rawPeer{}

@@ -85,6 +85,9 @@ var colors = map[string]color.RGBA{
 // else that nothing could be told apart.
 func drawn(w *measured, peer string) bool {
 	_, single := floors[w.Name][peer]
+	if _, chooses := httpPeers[peer].(chooser); chooses {
+		return false // what one work shows the tables tell
+	}
 	return !single && len(w.samples(peer)) > 0
 }
 

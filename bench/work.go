@@ -157,6 +157,9 @@ func (w *work) libraries() []string {
 		})
 	}
 	return slices.DeleteFunc(sortedKeys(httpPeers), func(p string) bool {
+		if c, ok := httpPeers[p].(chooser); ok && !c.does(w) {
+			return true
+		}
 		_, many := httpPeers[p].(idlePeer)
 		return !many && (w.kind == kindIdle || w.kind == kindGrowth)
 	})
