@@ -92,6 +92,7 @@ func (c *conn) inThread() (*conn, error) {
 type threadConn struct {
 	mu     sync.RWMutex // held for reading while the descriptors are in use
 	closed bool
+	room   sync.Mutex // whose holder waits for room to send; the others need no thread to wait for it
 	fd     int
 	wake   int // an eventfd that becomes readable when the conn is closed
 }
@@ -115,6 +116,8 @@ func (t *threadConn) Read(f func(fd uintptr) bool) error {
 
 // Write implements syscall.RawConn.
 func (t *threadConn) Write(f func(fd uintptr) bool) error {
+	t.room.Lock()
+	defer t.room.Unlock()
 	_, err := t.await(unix.POLLOUT, f, -1)
 	return err
 }

@@ -253,3 +253,35 @@ func TestErrorsOfAnother(t *testing.T) {
 		t.Error(n, "errors")
 	}
 }
+
+// However many wait for room in the send buffer, one thread does.
+func TestOneThreadWaitsForRoom(t *testing.T) {
+	s := listen(t, "127.0.0.1:0", Config{}).(*linuxSocket)
+	if !s.change((*conn).inThread) {
+		t.Fatal("no descriptors")
+	}
+	first, room := make(chan bool), make(chan bool)
+	var waiting sync.WaitGroup
+	var others atomic.Int32
+	waiting.Go(func() {
+		s.write(func(uintptr) bool {
+			close(first)
+			return <-room
+		})
+	})
+	<-first
+	for range 10 {
+		waiting.Go(func() { s.write(func(uintptr) bool { others.Add(1); return true }) })
+	}
+	for range 1000 {
+		runtime.Gosched()
+	}
+	if n := others.Load(); n > 0 {
+		t.Errorf("%d others got as far as that", n)
+	}
+	room <- true
+	waiting.Wait()
+	if n := others.Load(); n != 10 {
+		t.Errorf("%d others had their turn", n)
+	}
+}
