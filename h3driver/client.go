@@ -57,9 +57,9 @@ func (c *ClientController) OpenRequest(ctx context.Context, p Part, value any) (
 	return nil, err
 }
 
-// LeaveRequest is OpenRequest for who waits for the answer anyway: it returns while the stream may still stand in line. Should it
-// not be opened at all, an EventStreamClosed says why, unless CancelRead or CancelWrite have taken it out of the line before.
-// See [Stream.Opened]. The error is why the connection has ended, if it has.
+// LeaveRequest is OpenRequest for who waits for the answer anyway: it returns while the stream may still stand in line. Should
+// it not be opened at all, an EventStreamClosed says why, unless CancelRead or CancelWrite have taken it out of the line
+// before. See [Stream.Opened]. The error is why the connection has ended, if it has.
 func (c *ClientController) LeaveRequest(p Part, value any) (*Stream, error) {
 	s := newRequest(c.d, p, value)
 	s.left = true

@@ -19,8 +19,8 @@
 //		}
 //	}
 //
-// On a client, OpenRequest sends a request and returns its stream; EventHeaders brings the response's header section,
-// and Stream.Read the body.
+// On a client, OpenRequest sends a request and returns its stream, LeaveRequest without waiting until it is opened; EventHeaders
+// brings the response's header section, and Stream.Read the body.
 //
 // # How things end
 //

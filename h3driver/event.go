@@ -62,9 +62,9 @@ type Event struct {
 const maxInterim = 32
 
 // eventQueue holds the events that NextEvent has not fetched yet. Its length is bounded by the number of streams that
-// the peer may have open, since a stream puts in at most one event of each kind (interim ones: maxInterim), only its
-// user can finish a stream whose request was fetched, and what concerns a request that ended before it was fetched is
-// taken out again. Streams' fields named queue… belong to it.
+// the peer may have open, and of requests that the user has left, since a stream puts in at most one event of each kind
+// (interim ones: maxInterim), only its user can finish a stream whose request was fetched, and what concerns a request that
+// ended before it was fetched is taken out again. Streams' fields named queue… belong to it.
 type eventQueue struct {
 	events []Event
 	head   int

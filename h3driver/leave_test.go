@@ -1,9 +1,13 @@
 package h3driver
 
 import (
+	"context"
 	"errors"
 	"net"
+	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/dunlin-quic/dunlin/engine"
 	"github.com/dunlin-quic/dunlin/h3"
@@ -106,4 +110,127 @@ func TestLeftRequestIsRefused(t *testing.T) {
 		}
 		l.want(t, 1)
 	})
+}
+
+// What a user does with a stream that still stands in line.
+func TestStreamInLine(t *testing.T) {
+	p := newPair(t, &options{serverQUIC: quic.Config{MaxBidiStreams: 1}})
+	p.open(t, Part{Header: postFields})
+	l := new(releases)
+	s, err := p.client.LeaveRequest(Part{Header: postFields, Release: l}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	if err := s.SendDatagram(ctx, []byte("x")); err != h3.ErrSequence {
+		t.Error(err)
+	}
+	if _, err := s.ReceiveDatagram(ctx, nil); err != h3.ErrSequence {
+		t.Error(err)
+	}
+	s.SetDeadline(time.Now())
+	if _, err := s.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	more := new(releases)
+	if err := s.Send(Part{Body: []byte("x"), Release: more}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	more.want(t, 1)
+	l.want(t, 0)
+	if s.Context().Err() != nil || s.ID() != 0 || s.Early() || s.MaxDatagramLen() != 0 {
+		t.Error(s.Context().Err(), s.ID(), s.Early(), s.MaxDatagramLen())
+	}
+	s.CancelRead(h3.RequestCancelled)
+	<-s.Context().Done()
+	var e *h3.Error
+	for _, err := range []error{s.SendDatagram(ctx, []byte("x")), s.Send(Part{Fin: true, Release: more}), s.Flush(), context.Cause(s.Context())} {
+		if !errors.As(err, &e) || e.Code != h3.RequestCancelled {
+			t.Error(err)
+		}
+	}
+	l.want(t, 1)
+	more.want(t, 2)
+}
+
+// Whenever a connection ends, each request that was left and not withdrawn has its last event, once, and each Part is given back.
+func TestLeftRequestsEnd(t *testing.T) {
+	type request struct {
+		releases
+		s         *Stream
+		withdrawn bool
+		closed    int
+	}
+	const users, each = 8, 50
+	p := newPair(t, &options{serverQUIC: quic.Config{MaxBidiStreams: 3}})
+	var served sync.WaitGroup
+	served.Go(func() {
+		for n := 0; ; n++ {
+			ev, err := p.server.NextEvent(context.Background())
+			if err != nil {
+				return
+			}
+			if ev.Kind == EventHeaders {
+				if ev.Stream.Respond(okFields, nil); n == users*each/8 {
+					p.server.GoAway()
+				}
+			}
+		}
+	})
+	var requests [users][each]*request
+	var left sync.WaitGroup
+	for i := range requests {
+		left.Go(func() {
+			for j := range requests[i] {
+				r := new(request)
+				s, err := p.client.LeaveRequest(Part{Header: getFields, Fin: true, Release: r}, r)
+				requests[i][j] = r
+				if r.s = s; err != nil {
+					continue
+				}
+				switch r.withdrawn = j%4 < 2; j % 4 {
+				case 0:
+					s.CancelRead(h3.RequestCancelled)
+				case 1:
+					s.CancelWrite(h3.RequestCancelled)
+					s.CancelRead(h3.RequestCancelled)
+				}
+			}
+			if i == 0 {
+				p.client.Close()
+			}
+		})
+	}
+	for {
+		ev, err := p.client.NextEvent(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Kind == EventClosed {
+			break
+		}
+		if ev.Stream == nil {
+			continue
+		}
+		r := ev.Stream.Value.(*request)
+		if r.closed > 0 {
+			t.Error(ev.Kind, "after the last event")
+		}
+		if ev.Kind == EventStreamClosed {
+			r.closed++
+		}
+	}
+	left.Wait()
+	served.Wait()
+	for i := range requests {
+		for j, r := range requests[i] {
+			r.want(t, 1)
+			if r.s == nil && r.closed > 0 || r.s != nil && r.closed == 0 && !r.withdrawn {
+				t.Errorf("%d.%d: left: %v, last events: %d", i, j, r.s != nil, r.closed)
+			}
+		}
+	}
 }

@@ -18,7 +18,8 @@ import (
 // Between the stream and its connection lie a bounded buffer for reading and one [Part] for writing. So a user who
 // reads slowly slows down the peer by QUIC's flow control, and a peer who reads slowly makes Write wait.
 type Stream struct {
-	// Value is the user's own: set on a client with OpenRequest or LeaveRequest, on a server in OnEvent or when the request is fetched.
+	// Value is the user's own: set on a client with OpenRequest or LeaveRequest, on a server in OnEvent or when the request is
+	// fetched.
 	Value any
 
 	d      *driver

@@ -28,7 +28,7 @@ func (s *Stream) SendDatagram(ctx context.Context, p []byte) error {
 
 // ReceiveDatagram copies the next HTTP datagram of the request to p and returns its length. It waits for one, until ctx ends.
 // A datagram longer than p is lost, and the error io.ErrShortBuffer. After the end of the peer's message it returns what Read
-// does.
+// does, and h3.ErrSequence before the stream was opened.
 func (s *Stream) ReceiveDatagram(ctx context.Context, p []byte) (n int, err error) {
 	err = s.tryDatagram(ctx, &s.datagrams, func(h *h3.Stream) error {
 		d, err := h.TryReceiveDatagram()
@@ -59,25 +59,26 @@ func (s *Stream) tryDatagram(ctx context.Context, g *blocking.Gate, try func(*h3
 	return blocking.Retry(ctx, s.do, &s.d.mu, g, quic.ErrWouldBlock, try)
 }
 
-// do runs f in the connection's step, or returns why the stream is over.
+// do runs f in the connection's step, or returns why it can't: h3.ErrSequence while the stream is not opened.
 func (s *Stream) do(f func(*h3.Stream)) error {
 	over := true
-	session := s.d.session.Load()
-	if session == nil {
-		return errStreamOver // the request is not opened yet
+	if session := s.d.session.Load(); session != nil {
+		session.Connection().Do(func(*engine.Session) {
+			if over = s.h == nil; !over {
+				f(s.h)
+			}
+		})
 	}
-	session.Connection().Do(func(*engine.Session) {
-		if over = s.h == nil; !over {
-			f(s.h)
-		}
-	})
 	if !over {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.in.Err != nil {
+	switch {
+	case s.in.Err != nil:
 		return s.in.Err
+	case !s.opened && !s.closed:
+		return h3.ErrSequence
 	}
 	return errStreamOver
 }

@@ -65,7 +65,7 @@ func (s *Stream) Trailers() []h3.Field {
 
 // CancelRead asks the peer to stop its message, with code (RequestCancelled, or NoError once a server has answered),
 // and throws away what has arrived; the peer does not hear of it if the message has ended. Read returns an error from
-// now on. It never blocks.
+// now on. A request that still stands in line is not sent at all. It never blocks.
 func (s *Stream) CancelRead(code h3.ErrCode) {
 	s.mu.Lock()
 	in := &s.in

@@ -188,7 +188,8 @@ func (s *Stream) Flush() error {
 }
 
 // CancelWrite abandons our message: the peer learns that it is incomplete, for the reason that code gives. It does
-// nothing once the end of the message was handed over and taken. It never blocks.
+// nothing once the end of the message was handed over and taken. A request that still stands in line is not sent at all. It
+// never blocks.
 func (s *Stream) CancelWrite(code h3.ErrCode) {
 	s.mu.Lock()
 	out := &s.out
