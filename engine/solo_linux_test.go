@@ -1,13 +1,22 @@
 package engine
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/dunlin-quic/dunlin/udp"
 )
 
+// someProcessors makes sure that a thread which waits leaves one to the others.
+func someProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(max(before, 2))
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+}
+
 // A router that is the only one with anything to do waits in a system call, and ceases to when it has company.
 func TestSolo(t *testing.T) {
+	someProcessors(t)
 	server := testListen(t, ListenConfig{})
 	dial := func(cfg udp.Config) func() {
 		sock, err := udp.Listen("127.0.0.1:0", &cfg)
@@ -52,6 +61,7 @@ func TestSolo(t *testing.T) {
 
 // What judge decides, look by look.
 func TestSoloJudge(t *testing.T) {
+	someProcessors(t)
 	var r, other router
 	s := &solo{asked: 4}
 	defer s.end(&r)

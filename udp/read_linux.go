@@ -41,7 +41,7 @@ type reader struct {
 	msgs     []Message             // ReadBatch's argument while it runs
 	n        int                   // what tryRead found
 	errno    syscall.Errno
-	woken    bool // tryRead found nothing before: the poller had a reason to call it again
+	woken    bool // tryRead found nothing before: there is a reason to call it again
 	dropSeen uint32
 }
 
@@ -123,7 +123,7 @@ func (r *reader) prepare(msgs []Message) {
 	}
 }
 
-// tryRead is called by the poller until it returns true. For the raw system call see sendOnce.
+// tryRead is called until it returns true, whenever there may be something to read. For the raw system call see sendOnce.
 func (r *reader) tryRead(fd uintptr) bool {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])),

@@ -9,7 +9,8 @@ import "time"
 // thread that waits in a system call goes on at once. It is a thread, though, and for some time keeps one of the
 // processors that goroutines run on (GOMAXPROCS) from the others: it pays only where nobody else has anything to do.
 type ThreadReader interface {
-	// ReadBatchInThread is [Socket.ReadBatch], but waits in a system call, and for no longer than patience: it returns 0 if
-	// nothing came. Going from one of the two to the other costs as much as some dozen reads.
+	// ReadBatchInThread is [Socket.ReadBatch], and has its one caller, but waits in a system call, and for no longer than
+	// patience: it returns 0 if nothing came, or at once if the process is out of descriptors. Going from one of the two to the
+	// other costs as much as some dozen reads.
 	ReadBatchInThread(msgs []Message, patience time.Duration) (int, error)
 }
