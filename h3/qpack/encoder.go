@@ -79,7 +79,6 @@ func (e *Encoder) SetPeerCapacity(maxCapacity uint64) {
 	}
 	e.maxEntries = maxCapacity / fieldOverhead
 	e.table.capacity = capacity
-	e.out = appendInt(e.out, 0x20, 5, capacity)
 }
 
 // SetPeerBlockedStreams tells how many streams the peer's SETTINGS allow to block, once. Until then it is none.
@@ -263,6 +262,10 @@ func (e *Encoder) insert(f *Field, static int) {
 	}
 	if !e.makeRoom(f.Size(), keep) {
 		return
+	}
+	if e.table.inserted == 0 {
+		// RFC 9204, Section 4.3.1. Not before it is needed: alone it would take a packet, and many a connection ends sooner.
+		e.out = appendInt(e.out, 0x20, 5, e.table.capacity)
 	}
 	switch {
 	case static >= 0:
