@@ -49,7 +49,11 @@ func (e *Endpoint) Dial(ctx context.Context, remote netip.AddrPort, cfg *DialCon
 	}
 	e.counters.dialled.Add(1)
 	w.opens()
-	w.steps(byUser)
+	if w.beginsEarly() {
+		w.startEarly()
+	} else {
+		w.steps(byUser)
+	}
 
 	select {
 	case <-w.up:
@@ -81,6 +85,17 @@ func (w *worker) dial(path quic.Path) error {
 		return err
 	}
 	return nil
+}
+
+// startEarly has the application begin, and another goroutine send the ClientHello, unless somebody writes first: what is
+// written at once then goes out with it.
+func (w *worker) startEarly() {
+	w.party = byUser
+	w.session.now = time.Now()
+	w.serve(nil)
+	w.state.Store(scheduled)
+	w.watched.asked()
+	w.e.runners.start(w)
 }
 
 // info is what the application of a new connection is told.
