@@ -189,6 +189,7 @@ func (c *Conn) MaxDatagramLen() (n int) {
 
 // adopt makes s the user's side of q: in the step.
 func (c *Conn) adopt(s *Stream, q *quic.Stream) {
+	s.mu.Lock() // whoever has a net.Conn may have begun to use it
 	s.q, s.id = q, q.ID()
 	q.Value = s
 	switch {
@@ -199,6 +200,7 @@ func (c *Conn) adopt(s *Stream, q *quic.Stream) {
 		s.out.err = quic.ErrDirection
 	}
 	s.in.More = s.in.Err == nil
+	s.mu.Unlock()
 	if c.live == nil {
 		c.live = make(map[*Stream]struct{})
 	}
