@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/tls"
+	"errors"
 	"testing"
 
 	"github.com/dunlin-quic/dunlin/quic"
@@ -216,5 +217,25 @@ func (c *sessionCache) Put(key string, s *tls.ClientSessionState) {
 	}
 	if s != nil {
 		c.put <- struct{}{}
+	}
+}
+
+// refuser is an application that does not want its connection.
+type refuser struct{ Base }
+
+var errRefused = &quic.ApplicationError{Code: 7, Reason: "unwanted"}
+
+func (refuser) OnEstablished(*Session) error { return errRefused }
+
+// The application's error ends an attempt that it was to begin with early data, though no packet has gone out yet.
+func TestEarlyStartRefused(t *testing.T) {
+	et := newEarlyTest(t)
+	l := testListen(t, et.server)
+	et.connect(l)
+	cfg := et.client
+	cfg.NewApplication = func(ConnInfo) (ApplicationOverQUIC, error) { return refuser{}, nil }
+	_, err := et.e.Dial(testContext(t), l.Addr(), &cfg)
+	if got, ok := errors.AsType[*quic.ApplicationError](err); !ok || got.Code != errRefused.Code || got.Remote {
+		t.Errorf("%v, want %v", err, errRefused)
 	}
 }
