@@ -12,9 +12,14 @@ const (
 	pacerBurst = 2 * time.Millisecond
 	// pacerBurstPackets is the least burst in full packets: an initial window (RFC 9002, Section 7.7).
 	pacerBurstPackets = 10
-	// pacerQuantum is for how long the pacer, once closed, collects credit before it asks to be woken: at high rates
-	// many packets go out by one system call.
+	// pacerQuantum is for how long the pacer, once closed, collects credit at least before it asks to be woken: at high
+	// rates many packets go out by one system call.
 	pacerQuantum = 500 * time.Microsecond
+	// pacerTrain is for how many full packets it collects credit at lower rates: a packet alone costs both ends a wake-up,
+	// and twice the CPU time of one in a train. Half a burst, so that a timer may still be late by a millisecond.
+	pacerTrain = pacerBurstPackets / 2
+	// pacerPatience bounds how long it does: a link of less than 2 Mbit/s carries no second packet meanwhile.
+	pacerPatience = 6 * time.Millisecond
 )
 
 // Pacer is a token bucket (RFC 9002, Section 7.7) that reckons in time: each packet moves the instant at which the
@@ -22,6 +27,7 @@ const (
 type Pacer struct {
 	perMiB  uint64        // nanoseconds per 2^20 bytes; 0 for no limit
 	burst   time.Duration // how far balance may lie in the past
+	quantum time.Duration // how long credit is collected
 	balance monotime.Time
 }
 
@@ -33,6 +39,7 @@ func (p *Pacer) SetRate(rate uint64, maxDatagram int) {
 	}
 	p.perMiB = max(uint64(time.Second)<<20/rate, 1)
 	p.burst = max(pacerBurst, p.duration(pacerBurstPackets*maxDatagram))
+	p.quantum = max(pacerQuantum, min(p.duration(pacerTrain*maxDatagram), pacerPatience))
 }
 
 // Rate returns the rate in bytes per second, 0 for no limit.
@@ -50,7 +57,7 @@ func (p *Pacer) Release(now monotime.Time) monotime.Time {
 	if p.perMiB == 0 || p.balance <= now {
 		return now
 	}
-	return p.balance.Add(pacerQuantum)
+	return p.balance.Add(p.quantum)
 }
 
 // OnSent tells that size bytes went out.

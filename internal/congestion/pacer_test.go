@@ -39,7 +39,7 @@ func TestPacerBurst(t *testing.T) {
 // TestPacerRate: woken when it asks to be, or a millisecond late as Go's timers do, the pacer keeps the rate.
 func TestPacerRate(t *testing.T) {
 	for _, late := range []time.Duration{0, time.Millisecond} {
-		for _, rate := range []uint64{1e4, 1e6, 1e8, 1e9} {
+		for _, rate := range []uint64{1e4, 3e5, 1e6, 3e6, 6e6, 1e7, 1e8, 1e9} {
 			var p Pacer
 			p.SetRate(rate, mss)
 			start := monotime.Time(time.Hour)
@@ -57,6 +57,27 @@ func TestPacerRate(t *testing.T) {
 			}
 			if wakes > 4001 {
 				t.Errorf("rate %d: %d wake-ups in 2 s", rate, wakes)
+			}
+		}
+	}
+}
+
+// Once the burst is spent, packets go out in trains: as few as one where more would take too long, half a burst at most where
+// they are no more than half a millisecond of the rate.
+func TestPacerTrains(t *testing.T) {
+	for rate, want := range map[uint64]int{
+		1e4: 1, 1.5e5: 1, // the second packet is no sooner than 6 ms after the first
+		6e5: 3, 1e6: 5, 3e6: 6, 1e7: 6,
+		1e8: 51,
+	} {
+		var p Pacer
+		p.SetRate(rate, mss)
+		now := monotime.Time(time.Hour)
+		spend(&p, now)
+		for i := range 5 {
+			now = p.Release(now)
+			if got := spend(&p, now); got < want || got > want+1 {
+				t.Errorf("rate %d: train %d of %d packets, want %d", rate, i, got, want)
 			}
 		}
 	}
