@@ -54,7 +54,7 @@ var describe = map[string]string{
 	"idle":               "Memory and goroutines of connections that rest after one request each.",
 	"growth-connections": "Small requests on 100 connections, alone and beside idle connections.",
 	growthStreams:        "100 small requests at a time on one connection, alone and beside open streams.",
-	"growth-window":      "A transfer in the simulator over 100 ms, by the size of the flow-control window; both sides' CPU time.",
+	"growth-window":      "A transfer in the simulator over 100 ms, by the size of the flow-control window; both sides' CPU time, and that of the simulated network.",
 }
 
 // document writes the tables into the document in a folder, and the plots beside it.

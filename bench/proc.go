@@ -63,6 +63,7 @@ type result struct {
 	Lost           float64 `json:",omitempty"` // of the units that were sent, the share that did not arrive
 	Elapsed        time.Duration
 	Client         usage
+	Simulator      time.Duration `json:",omitempty"` // CPU time that it took beside the connections, in growth-window
 	P50, P99, P999 time.Duration
 }
 

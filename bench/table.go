@@ -156,7 +156,7 @@ func (m *measured) growthTable() *table {
 
 // windowTable shows the cost of a byte for every window.
 func (m *measured) windowTable() *table {
-	t := &table{header: []string{"peer", "window", "CPU s/GiB, both sides", "±%", "to the least"}}
+	t := &table{header: []string{"peer", "window", "CPU s/GiB, both sides", "±%", "simulator", "to the least"}}
 	for _, p := range m.Peers {
 		var costs []float64
 		rows := len(t.rows)
@@ -168,7 +168,8 @@ func (m *measured) windowTable() *table {
 				least = c
 			}
 			costs = append(costs, c)
-			t.add(p.Peer, phase, fmt.Sprintf("%.3g", c), percent(spread))
+			simulator, _ := median(m.of(p.Peer, phase), func(s sample) float64 { return s.Simulator.Seconds() / s.Units })
+			t.add(p.Peer, phase, fmt.Sprintf("%.3g", c), percent(spread), fmt.Sprintf("%.3g", simulator))
 		}
 		for i, c := range costs {
 			if c > 0 {

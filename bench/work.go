@@ -51,6 +51,7 @@ type clientEnv struct {
 
 	began, ended time.Time
 	before, used usage
+	simulator    time.Duration // see result
 	lost         float64
 }
 
@@ -81,7 +82,7 @@ func (c *clientEnv) finish(phase string, units float64) {
 		c.stop()
 	}
 	c.tell(result{
-		Phase: phase, Units: units, Lost: c.lost, Elapsed: c.ended.Sub(c.began), Client: c.used,
+		Phase: phase, Units: units, Lost: c.lost, Elapsed: c.ended.Sub(c.began), Client: c.used, Simulator: c.simulator,
 		P50: c.lat.quantile(.5), P99: c.lat.quantile(.99), P999: c.lat.quantile(.999),
 	})
 }
@@ -116,7 +117,7 @@ var works = []work{
 	{"idle", "connection", kindIdle, idle, 10000, 10000},
 	{"growth-connections", "request", kindGrowth, growConnections, quickTime, 5},
 	{growthStreams, "request", kindGrowth, growStreams, quickTime, 5},
-	{"growth-window", "GiB", kindWindow, growWindow, 64 * mib, 256 * mib},
+	{"growth-window", "GiB", kindWindow, growWindow, 256 * mib, gib},
 }
 
 // slow reports whether a work takes too long for a first impression.

@@ -47,11 +47,16 @@ const maxSegments = 16
 // Pump drains the connection in the order that package quic documents: transmits, timeouts, endpoint events, events. A
 // test that used the connection outside of its App calls it afterwards.
 func (p *Peer) Pump() {
-	if p.inPump || p.Drained {
+	if p.inPump {
+		return
+	}
+	if p.Drained {
+		p.World.leave()
 		return
 	}
 	p.inPump = true
 	defer func() { p.inPump = false }()
+	p.World.enter()
 	buf := p.World.sendBuf
 	for {
 		for {
@@ -59,7 +64,9 @@ func (p *Peer) Pump() {
 			if !ok {
 				break
 			}
+			p.World.leave()
 			p.transmit(t, buf[:t.Len])
+			p.World.enter()
 		}
 		for e := p.Conn.NextEndpointEvent(); e.Kind != quic.EndpointNone; e = p.Conn.NextEndpointEvent() {
 			if e.Kind == quic.EndpointDrained {
@@ -82,7 +89,9 @@ func (p *Peer) Pump() {
 			break
 		}
 	}
-	p.setAlarm()
+	at, ok := p.Conn.NextTimeout()
+	p.World.leave()
+	p.setAlarm(at, ok)
 }
 
 // transmit hands what the core wrote to the link, after checking it.
@@ -104,8 +113,7 @@ func (p *Peer) transmit(t quic.Transmit, data []byte) {
 	}
 }
 
-func (p *Peer) setAlarm() {
-	at, ok := p.Conn.NextTimeout()
+func (p *Peer) setAlarm(at time.Time, ok bool) {
 	if p.Drained {
 		ok = false
 	}
@@ -125,6 +133,7 @@ func (p *Peer) setAlarm() {
 	p.alarmAt = at
 	p.alarm = p.World.at(at, func() {
 		p.alarm = nil
+		p.World.enter()
 		p.Conn.HandleTimeout(p.World.now)
 		p.Pump()
 	})
@@ -138,6 +147,7 @@ func (p *Peer) receive(in quic.Inbound) {
 	for datagram := range segments(in) {
 		p.validated = p.validated || hasHandshakePacket(datagram)
 	}
+	p.World.enter()
 	p.Conn.Receive(p.World.now, in)
 	p.Pump()
 }

@@ -21,10 +21,16 @@ type World struct {
 	IPv6 bool
 	// Coalesce hands datagrams of one size that arrive together to a host as one, as the kernel does (GRO).
 	Coalesce bool
+	// Clock, when set, tells how late it is outside of the simulation, by which Spent adds up how long connections and their
+	// applications took of what a run takes: the rest is the simulator's own.
+	Clock func() time.Duration
+	Spent time.Duration
 	// Stalled, when set, is asked at the end of [World.Run] for what was not yet done.
 	Stalled func() string
 
-	now time.Time
+	now     time.Time
+	inside  bool
+	entered time.Duration // on Clock
 	// sendBuf is what peers send from, one after the other.
 	sendBuf []byte
 	rng     *rand.Rand
@@ -148,6 +154,22 @@ func (w *World) at(t time.Time, f func()) *event {
 	e := &event{do: f}
 	w.queue.push(t, e)
 	return e
+}
+
+// enter and leave frame what a connection and its application do. Reading the clock takes its time too: who is inside stays there
+// from one call of the connection to the next.
+
+func (w *World) enter() {
+	if w.Clock != nil && !w.inside {
+		w.inside, w.entered = true, w.Clock()
+	}
+}
+
+func (w *World) leave() {
+	if w.inside {
+		w.inside = false
+		w.Spent += w.Clock() - w.entered
+	}
 }
 
 // fail ends the run with an error; the first one counts.

@@ -137,3 +137,47 @@ func (p *pair) checkEnd() {
 		p.t.Fatalf("%d connection IDs still lead to drained connections", n)
 	}
 }
+
+// insider is a Transfer that sees whether the clock counts it.
+type insider struct {
+	Transfer
+	outside int
+}
+
+func (a *insider) Event(p *Peer, e quic.Event) {
+	if !p.World.inside {
+		a.outside++
+	}
+	a.Transfer.Event(p, e)
+}
+
+// Spent counts connections and applications, and not the network.
+func TestSpent(t *testing.T) {
+	w := virtually(t, 1)
+	var reads, network int
+	w.Clock = func() time.Duration { reads++; return time.Duration(reads) }
+	w.Trace = func(time.Time, netip.AddrPort, netip.AddrPort, []byte) {
+		if w.inside {
+			network++
+		}
+	}
+	client, cfg := w.configs()
+	demux, err := quic.NewDemux(quic.DemuxConfig{Rand: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := &insider{Transfer: Transfer{Open: []TransferStream{{Dir: quic.Bidi, Size: 1000, Reply: 100_000}}, CloseWhenDone: true}}
+	server := w.NewServer(cfg, demux, func() App { return &Transfer{} })
+	if _, err := w.NewClient(client, server, asked); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(forever); err != nil || !asked.Done {
+		t.Fatalf("%v: %v", err, asked)
+	}
+	if asked.outside != 0 || network != 0 {
+		t.Errorf("%d events outside, %d datagrams inside", asked.outside, network)
+	}
+	if w.inside || w.Spent == 0 || int(w.Spent) != reads/2 {
+		t.Errorf("spent %d of %d reads, inside %v", w.Spent, reads, w.inside)
+	}
+}
