@@ -24,9 +24,8 @@ type Encoder struct {
 	byField     map[[2]string]uint64
 	byName      map[string]uint64
 	sections    []sentSection
-	out         []byte // pending bytes of the encoder stream
-	partial     []byte // an incomplete decoder instruction
-	matches     []match
+	out         []byte     // pending bytes of the encoder stream
+	partial     []byte     // an incomplete decoder instruction
 	recent      [64]uint16 // hashes of fields sent lately as literals; 16 bits do, since a false match only inserts early
 	recentNext  uint8
 }
@@ -57,6 +56,9 @@ type match struct {
 	index    uint64 // of the static table, or absolute
 }
 
+// usualFields is for how many fields a section's matches are on the stack: an encoder keeps nothing from one section to the next.
+const usualFields = 24
+
 type matchKind uint8
 
 const (
@@ -86,7 +88,8 @@ func (e *Encoder) SetPeerBlockedStreams(n uint64) { e.maxBlocked = n }
 
 // Encode appends the encoded section, which is to be sent on the stream, to dst. The order of the fields is kept.
 func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
-	e.matches = e.matches[:0]
+	var room [usualFields]match
+	matches := room[:0]
 	useTable := e.table.capacity > 0 && len(e.sections) < maxSections
 	e.usable = e.known
 	if useTable && e.goesAhead() {
@@ -107,7 +110,7 @@ func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 			e.sections[len(e.sections)-1].lowest = lowest
 		}
 		without = without || m.onItsWay
-		e.matches = append(e.matches, m)
+		matches = append(matches, m)
 	}
 	if required == 0 {
 		dst = append(dst, 0, 0)
@@ -123,11 +126,8 @@ func (e *Encoder) Encode(dst []byte, streamID uint64, fields []Field) []byte {
 	case without:
 		e.without++
 	}
-	for i, m := range e.matches {
+	for i, m := range matches {
 		dst = appendLine(dst, &fields[i], m, required)
-	}
-	if cap(e.matches) > keptScratch/16 {
-		e.matches = nil
 	}
 	return dst
 }
