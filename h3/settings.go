@@ -2,6 +2,7 @@ package h3
 
 import (
 	"math"
+	"slices"
 
 	"github.com/dunlin-quic/dunlin/internal/wire"
 )
@@ -42,7 +43,8 @@ func appendSettings(b []byte, settings []Setting) []byte {
 
 // parseSettings parses the payload of a SETTINGS frame.
 func parseSettings(b []byte) ([]Setting, ErrCode, string) {
-	var settings []Setting
+	var room [16]Setting
+	settings := room[:0]
 	for len(b) > 0 {
 		id, n := wire.ParseVarint(b)
 		value, m := wire.ParseVarint(b[n:])
@@ -66,7 +68,7 @@ func parseSettings(b []byte) ([]Setting, ErrCode, string) {
 		}
 		seen[s.ID] = true
 	}
-	return settings, 0, ""
+	return slices.Clone(settings), 0, "" // of the right size, for they are kept as long as the connection
 }
 
 // localSettings returns what this side sends.
