@@ -349,12 +349,14 @@ var parts = map[string]string{
 	"get": "Of the server's CPU time, 35 % seal packets, 28 % are system calls, 11 % copy.",
 	"put": "Of the server's CPU time, 36 % open packets, 16 % are system calls, 7 % copy. Over loopback the kernel carries TCP in " +
 		"segments of 64 KiB, and TLS seals 16 KiB at a time where QUIC seals 1,400 bytes: compare tls-tcp with the floor in raw-up.",
-	"small-1x1": "On the server 44 % of the CPU time are spent sending, 5 % reading, 13 % in Go's scheduler and poller, 6 % in the " +
-		"handler; on the client 27 %, 4 % and 29 %.",
+	"small-1x1": "On the server 30 % of the CPU time are spent sending, 27 % reading, 12 % in the handler's task, next to nothing in Go's " +
+		"scheduler; on the client 30 %, 12 %, and 7 % in the scheduler.",
 	"small-1x100": "On the server no part stands out: 15 % Go's scheduler and poller, 10 % allocation, 7 % the handler, 4 % each for what " +
 		"is received and for the answers' packets.",
 	"small-100x1": "On the server 25 % are spent sending, each answer with a system call of its own, for GSO serves one destination; 13 % " +
 		"on what is received, 9 % in Go's scheduler and poller, 6 % reading.",
-	"handshake-raw": "On the server 46 % are crypto/tls, 22 % the connection's steps without it, 10 % Go's scheduler.",
-	"resumed-raw":   "On the server 49 % are crypto/tls, 27 % the connection's steps without it, 5 % Go's scheduler.",
+	"handshake-raw": "On the server 60 % are crypto/tls, 19 % the connection's steps without it, 8 % garbage collection; on the client " +
+		"64 %, 13 % and 3 %, and 10 % system calls.",
+	"resumed-raw": "On the server 55 % are crypto/tls, 24 % the connection's steps without it, 7 % garbage collection; on the client 58 %, " +
+		"18 % and 4 %, and 11 % system calls.",
 }
