@@ -65,9 +65,8 @@ func (w *World) send(from, to netip.AddrPort, ecn quic.ECN, data []byte) {
 	if outside, ok := w.nat[from]; ok {
 		from = outside
 	}
-	var stamp [8]byte
-	binary.BigEndian.PutUint64(stamp[:], uint64(w.now.UnixNano()))
-	w.digest = crc32.Update(crc32.Update(w.digest, castagnoli, stamp[:]), castagnoli, data)
+	w.stamp = binary.BigEndian.AppendUint64(w.stamp[:0], uint64(w.now.UnixNano()))
+	w.digest = crc32.Update(crc32.Update(w.digest, castagnoli, w.stamp), castagnoli, data)
 	if w.Trace != nil {
 		w.Trace(w.now, from, to, data)
 	}
@@ -170,9 +169,11 @@ const maxTrain = 65507
 // deliver has a datagram arrive, and returns the copy of it that will. Copies go into memory of earlier ones, so that a
 // simulation makes no garbage, and costs the same for a little that is in flight and for much.
 func (w *World) deliver(from, to netip.AddrPort, ecn quic.ECN, data []byte, at time.Time) []byte {
-	e := &event{arrives: true}
+	var e *event
 	if n := len(w.spare); n > 0 {
 		e, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		e = &event{arrives: true}
 	}
 	e.arrival = arrival{from, to, ecn, append(e.arrival.data[:0], data...), len(data)}
 	w.queue.push(at, e)

@@ -31,6 +31,7 @@ type Peer struct {
 	side      quic.Side
 	alarm     *event
 	alarmAt   time.Time
+	onAlarm   func() // p.timeout, bound once
 	onCID     func(quic.EndpointEvent)
 	sent      uint64 // UDP payload bytes that left, and arrived
 	received  uint64
@@ -130,13 +131,18 @@ func (p *Peer) setAlarm(at time.Time, ok bool) {
 	if at.Before(p.World.now) {
 		at = p.World.now
 	}
+	if p.onAlarm == nil {
+		p.onAlarm = p.timeout
+	}
 	p.alarmAt = at
-	p.alarm = p.World.at(at, func() {
-		p.alarm = nil
-		p.World.enter()
-		p.Conn.HandleTimeout(p.World.now)
-		p.Pump()
-	})
+	p.alarm = p.World.at(at, p.onAlarm)
+}
+
+func (p *Peer) timeout() {
+	p.alarm = nil
+	p.World.enter()
+	p.Conn.HandleTimeout(p.World.now)
+	p.Pump()
 }
 
 func (p *Peer) receive(in quic.Inbound) {

@@ -43,6 +43,7 @@ type World struct {
 	shared  map[netip.AddrPort]*linkState // by destination, where its senders share a link
 	link    Link                          // for pairs of addresses without one of their own
 	digest  uint32
+	stamp   []byte // of what goes into digest
 	err     error
 }
 
